@@ -1,0 +1,25 @@
+"""Noise schedules, predictions, guidance and samplers: plain functions over torch tensors.
+
+Nothing here knows what a cell is, and nothing needs scvi-tools or scanpy.
+"""
+
+from scdit.diffusion._guidance import guide
+from scdit.diffusion._noise import KeyedNoise
+from scdit.diffusion._prediction import PREDICTIONS, convert, target
+from scdit.diffusion._samplers import SAMPLERS, sample, sampler_names, time_grid
+from scdit.diffusion._schedule import SCHEDULES, Coefficients, Schedule
+
+__all__ = [
+    "PREDICTIONS",
+    "SAMPLERS",
+    "SCHEDULES",
+    "Coefficients",
+    "KeyedNoise",
+    "Schedule",
+    "convert",
+    "guide",
+    "sample",
+    "sampler_names",
+    "target",
+    "time_grid",
+]

@@ -1,0 +1,57 @@
+"""What a network predicts - noise, data or velocity - and the way from each to the others."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from scdit.diffusion._schedule import Coefficients
+
+PREDICTIONS = ("eps", "x0", "v")
+
+
+def target(kind: str, x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:
+    """What a network of this `kind` should return for ``alpha x0 + sigma eps``.
+
+    Parameters
+    ----------
+    kind
+        One of :data:`PREDICTIONS`.
+    x0, eps
+        Data and noise, (cells, dims).
+    c
+        Coefficients at the cells' times, as (cells, 1) columns.
+    """
+    if kind == "eps":
+        return eps
+    if kind == "x0":
+        return x0
+    if kind == "v":
+        return c.v_x0 * x0 + c.v_eps * eps
+    raise ValueError(f"unknown prediction {kind!r}: choose one of {', '.join(PREDICTIONS)}")
+
+
+def convert(kind: str, output: Tensor, x_t: Tensor, c: Coefficients) -> tuple[Tensor, Tensor]:
+    """The data and noise ``(x0, eps)`` that a network's `output` at `x_t` stands for.
+
+    Solves ``x_t = alpha x0 + sigma eps`` together with the definition of the prediction. An eps
+    prediction is singular where alpha = 0, an x0 prediction where sigma = 0; v is singular nowhere.
+
+    Parameters
+    ----------
+    kind
+        One of :data:`PREDICTIONS`.
+    output, x_t
+        The network's output and input, (cells, dims).
+    c
+        Coefficients at the cells' times, as (cells, 1) columns.
+    """
+    if kind == "eps":
+        return (x_t - c.sigma * output) / c.alpha, output
+    if kind == "x0":
+        return output, (x_t - c.alpha * output) / c.sigma
+    if kind == "v":
+        determinant = c.alpha * c.v_eps - c.sigma * c.v_x0
+        x0 = (c.v_eps * x_t - c.sigma * output) / determinant
+        eps = (c.alpha * output - c.v_x0 * x_t) / determinant
+        return x0, eps
+    raise ValueError(f"unknown prediction {kind!r}: choose one of {', '.join(PREDICTIONS)}")

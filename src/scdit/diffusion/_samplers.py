@@ -1,0 +1,171 @@
+"""From noise to data: pure functions over a denoiser.
+
+A new sampler is one function with the signature of :func:`ddim`, one entry of :data:`SAMPLERS` and
+one test against the Gaussian oracle. The time grid is float64 on the CPU, the state keeps its dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from scdit.diffusion._schedule import Coefficients, Schedule
+
+Denoiser = Callable[[Tensor, float], tuple[Tensor, Tensor]]
+"""Maps a state (cells, dims) and its time to the estimates ``(x0, eps)``, each (cells, dims)."""
+
+StepNoise = Callable[[int], Tensor]
+"""Maps the number of a step to standard normal noise (cells, dims)."""
+
+SPACINGS = ("uniform", "quadratic", "logsnr")
+_EDGE = 1e-3  # the log-SNR grid ends this far from t = 0 and t = 1, where the log-SNR is infinite
+
+
+def time_grid(n_steps: int, schedule: Schedule, spacing: str = "uniform") -> Tensor:
+    """Decreasing times from 1 (noise) to 0 (data), float64, (n_steps + 1,).
+
+    Parameters
+    ----------
+    n_steps
+        Number of steps, each one call of the network (two for second-order samplers).
+    schedule
+        The schedule that will be sampled; a discrete one has its times rounded to its steps.
+    spacing
+        ``"uniform"`` in t, ``"quadratic"`` (finer near the data), or ``"logsnr"`` (uniform in
+        log(alpha / sigma), with the end points added).
+
+    Raises
+    ------
+    ValueError
+        If `n_steps` is below one or above the number of steps of a discrete schedule, or
+        `spacing` is unknown.
+    """
+    if n_steps < 1:
+        raise ValueError(f"n_steps must be at least 1, got {n_steps}")
+    if schedule.n_discrete is not None and n_steps > schedule.n_discrete:
+        raise ValueError(
+            f"n_steps={n_steps} is more than the {schedule.n_discrete} steps of the "
+            f"{schedule.name!r} schedule"
+        )
+    u = torch.linspace(1, 0, n_steps + 1, dtype=torch.float64)
+    if spacing == "uniform":
+        t = u
+    elif spacing == "quadratic":
+        t = u**2
+    elif spacing == "logsnr":
+        t = _logsnr_grid(u, schedule)
+    else:
+        raise ValueError(f"unknown spacing {spacing!r}: choose one of {', '.join(SPACINGS)}")
+    if schedule.n_discrete is None:
+        return t
+    # whole steps, strictly decreasing: what is above the number of remaining steps never rises
+    remaining = torch.arange(n_steps, -1, -1, dtype=torch.float64)
+    excess = (t * schedule.n_discrete).round() - remaining
+    excess = excess.flip(0).cummax(0).values.flip(0).clamp(0, schedule.n_discrete - n_steps)
+    return (remaining + excess) / schedule.n_discrete
+
+
+def _logsnr_grid(u: Tensor, schedule: Schedule) -> Tensor:
+    fine = torch.linspace(_EDGE, 1 - _EDGE, 10_001, dtype=torch.float64)
+    c = schedule(fine)
+    half_logsnr = torch.log(c.alpha) - torch.log(c.sigma)  # decreasing in t
+    wanted = half_logsnr[0] + (half_logsnr[-1] - half_logsnr[0]) * u
+    index = torch.searchsorted(-half_logsnr, -wanted).clamp(1, len(fine) - 1)
+    left, right = half_logsnr[index - 1], half_logsnr[index]
+    t = fine[index - 1] + (fine[index] - fine[index - 1]) * (left - wanted) / (left - right)
+    t[0], t[-1] = 1.0, 0.0
+    return t
+
+
+def _steps(times: Tensor, schedule: Schedule) -> Iterator[tuple[int, float, Coefficients, Coefficients]]:
+    """(step number, its time, coefficients now, coefficients after), all float64 scalars."""
+    for i in range(len(times) - 1):
+        yield i, float(times[i]), schedule(times[i]), schedule(times[i + 1])
+
+
+def ddim(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise, eta: float = 0.0
+) -> Iterator[Tensor]:
+    r"""Song et al. 2021 (arXiv 2010.02502), equations 12 and 16, on any Gaussian path.
+
+    With :math:`\alpha_{ts} = \alpha_t / \alpha_s` and
+    :math:`\tilde\sigma^2 = (\sigma_t^2 - \alpha_{ts}^2 \sigma_s^2) \sigma_s^2 / \sigma_t^2`, the
+    variance of q(x_s | x_t, x_0): ``x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 var) eps + eta sd z``.
+    `eta` = 0 follows the probability flow, `eta` = 1 is ancestral sampling (DDPM).
+    """
+    for i, t, now, after in _steps(times, schedule):
+        x0, eps = denoise(x, t)
+        sd = eta * math.sqrt(max(_posterior_variance(now, after), 0.0))
+        x = after.alpha.item() * x0 + math.sqrt(max(after.sigma.item() ** 2 - sd**2, 0.0)) * eps
+        if sd > 0:
+            x = x + sd * noise(i)
+        yield x
+
+
+def ddpm(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
+) -> Iterator[Tensor]:
+    """Ho et al. 2020 (arXiv 2006.11239), equations 6 and 7: steps drawn from q(x_s | x_t, x0).
+
+    The posterior variance is the lower one of the paper's two. With fewer steps than the schedule
+    has, the posterior between the kept times is used.
+    """
+    yield from ddim(denoise, x, times, schedule, noise, eta=1.0)
+
+
+def _posterior_variance(now: Coefficients, after: Coefficients) -> float:
+    """Variance of q(x_s | x_t, x0), from time t (`now`) to s (`after`)."""
+    forward = now.sigma**2 - (now.alpha / after.alpha) ** 2 * after.sigma**2
+    return (forward * after.sigma**2 / now.sigma**2).item()
+
+
+SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {"ddpm": ddpm, "ddim": ddim}
+"""Name -> sampler. Each yields the state after every step; the last one is the sample."""
+
+
+def sampler_names() -> list[str]:
+    """Names that ``sampler=`` takes."""
+    return sorted(SAMPLERS)
+
+
+def sample(
+    name: str,
+    denoise: Denoiser,
+    x: Tensor,
+    times: Tensor,
+    schedule: Schedule,
+    noise: StepNoise,
+    **options: float,
+) -> Tensor:
+    """Run a sampler to its end and return the sample (cells, dims).
+
+    Parameters
+    ----------
+    name
+        Key of :data:`SAMPLERS`.
+    denoise
+        The denoiser: ``(x0, eps)`` for a state and a time.
+    x
+        State at the first time of the grid, (cells, dims): standard normal noise.
+    times
+        Decreasing time grid, see :func:`time_grid`.
+    schedule
+        The schedule the denoiser was trained with.
+    noise
+        Standard normal noise for a step, used by stochastic samplers only.
+    **options
+        Options of this sampler, such as ``eta`` of ddim.
+
+    Raises
+    ------
+    ValueError
+        If the sampler is unknown.
+    """
+    if name not in SAMPLERS:
+        raise ValueError(f"unknown sampler {name!r}: choose one of {', '.join(sampler_names())}")
+    for x in SAMPLERS[name](denoise, x, times, schedule, noise, **options):  # noqa: B007
+        pass
+    return x

@@ -1,0 +1,125 @@
+"""Checks of what the user hands over, made before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+
+def check_counts(adata: AnnData, layer: str | None) -> None:
+    """Raise if the counts of `adata` cannot be trained on.
+
+    Raises
+    ------
+    KeyError
+        If the layer does not exist.
+    ValueError
+        If there are no cells or genes, or the matrix holds NaN, negative or non-integer values, or
+        cells without a single count.
+    """
+    if layer is not None and layer not in adata.layers:
+        raise KeyError(f"layer {layer!r} is not in adata.layers, which has {_names(adata.layers)}")
+    where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None:
+        raise ValueError(f"{where} is empty: scdit needs a matrix of counts there")
+    if 0 in adata.shape:
+        raise ValueError(f"adata has {adata.n_obs} cells and {adata.n_vars} genes: nothing to learn")
+    values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{where} holds NaN or infinite values: scdit needs raw counts")
+    if (values < 0).any():
+        raise ValueError(
+            f"{where} holds negative values, like scaled data: scdit needs raw counts"
+            + _other_layers(adata, layer)
+        )
+    if not np.array_equal(values, np.rint(values)):
+        looks = "log-transformed data" if values.max() < 20 else "normalised data"
+        raise ValueError(
+            f"{where} holds non-integer values and looks like {looks}: scdit needs raw counts"
+            + _other_layers(adata, layer)
+        )
+    empty = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() == 0)
+    if len(empty):
+        shown = ", ".join(map(str, adata.obs_names[empty[:3]]))
+        raise ValueError(
+            f"{len(empty)} cells of {where} have no counts ({shown}{', ...' if len(empty) > 3 else ''})"
+            ": remove them with scanpy.pp.filter_cells(adata, min_counts=1)"
+        )
+
+
+def _other_layers(adata: AnnData, layer: str | None) -> str:
+    """A hint at where counts do lie in this object."""
+    candidates = {f"layer={name!r}": adata.layers[name] for name in adata.layers if name != layer}
+    if layer is not None and adata.X is not None:
+        candidates["layer=None"] = adata.X
+    good = [name for name, matrix in candidates.items() if _looks_like_counts(matrix)]
+    return f"; {' or '.join(good)} looks like counts" if good else ""
+
+
+def _looks_like_counts(matrix: object) -> bool:
+    values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
+    return bool((values >= 0).all() and np.array_equal(values, np.rint(values)))
+
+
+def check_conditions(adata: AnnData, keys: list[str]) -> None:
+    """Raise if a column of conditions is missing, registered twice or has missing values.
+
+    Raises
+    ------
+    KeyError
+        If a column is not in ``adata.obs``.
+    ValueError
+        If a column is named twice or has missing values.
+    """
+    for key in keys:
+        if key not in adata.obs:
+            raise KeyError(
+                f"{key!r} is not a column of adata.obs, which has {_names(adata.obs.columns)}"
+                + did_you_mean(key, adata.obs.columns)
+            )
+        if keys.count(key) > 1:
+            raise ValueError(f"{key!r} is given for more than one condition: register it once")
+        missing = int(pd.isna(adata.obs[key]).sum())
+        if missing:
+            raise ValueError(
+                f"{missing} of {adata.n_obs} cells have no value in adata.obs[{key!r}]: "
+                "remove these cells or give them a category of their own"
+            )
+
+
+def align_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:
+    """`adata` if its genes are `genes` in this order, else a copy in which they are.
+
+    Raises
+    ------
+    ValueError
+        If genes are missing (the message lists them) or gene names occur twice.
+    """
+    if list(adata.var_names) == list(genes):
+        return adata
+    if not adata.var_names.is_unique:
+        raise ValueError("gene names of adata are not unique: call adata.var_names_make_unique()")
+    missing = pd.Index(genes).difference(adata.var_names, sort=False)
+    if len(missing):
+        shown = ", ".join(map(str, missing[:10]))
+        raise ValueError(
+            f"{len(missing)} of the model's {len(genes)} genes are missing from adata: {shown}"
+            + (", ..." if len(missing) > 10 else "")
+        )
+    return adata[:, list(genes)].copy()
+
+
+def did_you_mean(name: object, known) -> str:
+    """``; did you mean 'x'?`` or nothing."""
+    close = get_close_matches(str(name), [str(k) for k in known], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _names(keys) -> str:
+    return ", ".join(repr(str(k)) for k in keys) or "none"

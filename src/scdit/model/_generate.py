@@ -1,0 +1,248 @@
+"""Generation: names to codes, codes to cells, cells to AnnData."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from tqdm.auto import tqdm
+
+from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
+from scdit.model._conditions import Composition, Condition, resolve_codes, resolve_n
+from scdit.module import SCDiTModule
+
+_CONDITIONS, _LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
+Request = str | Mapping[str, int] | Sequence[str] | pd.Series | None
+
+
+class GenerateMixin:
+    """Adds :meth:`generate` to the model."""
+
+    module: SCDiTModule
+    _conditions: list[Condition]
+    composition_: dict
+    var_: pd.DataFrame
+
+    def generate(
+        self,
+        n: int | None = None,
+        *,
+        labels: Request = None,
+        batch: Request = None,
+        covariates: Mapping[str, Request] | None = None,
+        sampler: str = "ddim",
+        n_steps: int = 50,
+        eta: float | None = None,
+        guidance_scale: float | Mapping[str, float] = 1.0,
+        library_size: str | float | Sequence[float] = "model",
+        rng: int | np.random.Generator | np.random.SeedSequence | None = None,
+        batch_size: int = 512,
+        silent: bool = False,
+    ) -> AnnData:
+        """Generate new cells.
+
+        Parameters
+        ----------
+        n
+            Number of cells. May be left out if another argument says it.
+        labels, batch
+            Names of the registered labels and batches: one name for all cells, a mapping from
+            names to numbers of cells (``{"B cells": 500, "NK cells": 50}``, in this order), or one
+            name per cell. What is not given is drawn jointly from the training cells that share
+            what is given.
+        covariates
+            The same for registered covariates, by column: ``{"condition": "stim"}``.
+        sampler
+            ``"ddim"`` (fast, deterministic given the noise) or ``"ddpm"`` (ancestral).
+        n_steps
+            Number of steps; each costs one call of the network per cell.
+        eta
+            Noise added by ddim, 0 (default) to 1 (as much as ddpm).
+        guidance_scale
+            Classifier-free guidance: 1 follows the data, more makes cells more typical of their
+            conditions and less diverse, 0 ignores the conditions. A mapping from columns to scales
+            guides each condition on its own. Scales other than 1 double the cost.
+        library_size
+            Total counts per cell: ``"model"`` (generated together with the state of the cell),
+            ``"empirical"`` (drawn from training cells with the same conditions), one number, or
+            one number per cell.
+        rng
+            Seed or generator, see :func:`numpy.random.default_rng`. The same seed and `batch_size`
+            give the same cells, bit for bit, on one machine.
+        batch_size
+            Cells computed at once: a matter of memory and speed only.
+        silent
+            No progress bar.
+
+        Returns
+        -------
+        AnnData of `n` cells and the training genes: integer counts in ``X`` (CSR, int32), the
+        conditions in ``obs`` under their own names and categories, the training ``var``, and
+        ``uns["scdit"]`` with the settings of this call.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If an argument is out of range, or names something unknown (the message lists what is
+            known).
+        """
+        if not self.is_trained_:
+            raise RuntimeError("this model is not trained: call model.train() first")
+        options = _sampler_options(sampler, eta)
+        times = time_grid(n_steps, self.module.schedule)
+        requests = self._requests(labels, batch, covariates)
+        n = resolve_n(n, requests | _per_cell("library_size", library_size))
+        _check_positive_int("batch_size", batch_size)
+        scale = self._guidance(guidance_scale)
+
+        noise, composition = KeyedNoise(rng), Composition(**self.composition_)
+        codes = resolve_codes(
+            self._conditions, composition, requests, n, noise.generator(_CONDITIONS)
+        )
+        sizes = _library_sizes(library_size, composition, codes, n, noise.generator(_LIBRARY))
+
+        module, counts = self.module, []
+        module.eval()
+        for start in tqdm(range(0, n, batch_size), "Generating", disable=silent, unit="batch"):
+            cells = range(start, min(start + batch_size, n))
+            state = module.sample(
+                {
+                    name: torch.from_numpy(code[start : cells.stop]).to(module.device)
+                    for name, code in codes.items()
+                },
+                cells,
+                noise,
+                times,
+                sampler=sampler,
+                guidance_scale=scale,
+                **options,
+            )
+            if sizes is not None:
+                state = module.codec.with_library_size(
+                    state, torch.from_numpy(sizes[start : cells.stop]).to(state)
+                )
+            drawn = module.draw_counts(state, cells, noise)
+            counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
+
+        settings = {
+            "version": _version(),
+            "sampler": sampler,
+            "n_steps": n_steps,
+            "guidance_scale": guidance_scale if np.isscalar(guidance_scale) else dict(guidance_scale),
+            "library_size": library_size if isinstance(library_size, str) else "given",
+            "rng": rng if isinstance(rng, int) else "none" if rng is None else "given",
+            "batch_size": batch_size,
+            "conditions": [condition.key for condition in self._conditions],
+            **options,
+        }
+        return self._assemble(sp.vstack(counts, format="csr"), codes, noise.token, settings)
+
+    def _requests(
+        self, labels: Request, batch: Request, covariates: Mapping[str, Request] | None
+    ) -> dict[str, Request]:
+        """What is asked for, by the user's column."""
+        key_of = {condition.name: condition.key for condition in self._conditions}
+        requests: dict[str, Request] = {}
+        for name, request in {"labels": labels, "batch": batch}.items():
+            if request is None:
+                continue
+            if name not in key_of:
+                raise ValueError(
+                    f"{name}= was given, but setup_anndata was called without {name}_key="
+                    if name == "labels"
+                    else f"{name}= was given, but setup_anndata was called without batch_key="
+                )
+            requests[key_of[name]] = request
+        known = [key for name, key in key_of.items() if name not in ("labels", "batch")]
+        for key, request in (covariates or {}).items():
+            if key not in known:
+                raise ValueError(
+                    f"unknown covariate {key!r}; registered: {', '.join(known) or 'none'}"
+                )
+            requests[key] = request
+        return requests
+
+    def _guidance(self, scale: float | Mapping[str, float]) -> float | dict[str, float]:
+        """Check a guidance scale; a mapping from columns becomes one from internal names."""
+        scales = scale if isinstance(scale, Mapping) else {"guidance_scale": scale}
+        for name, value in scales.items():
+            if not np.isfinite(value) or value < 0:
+                raise ValueError(f"guidance_scale must be at least 0, got {value} for {name}")
+        if not isinstance(scale, Mapping):
+            return float(scale)
+        name_of = {condition.key: condition.name for condition in self._conditions}
+        unknown = set(scale) - set(name_of)
+        if unknown:
+            raise ValueError(
+                f"guidance_scale names {sorted(unknown)}; registered: {', '.join(name_of) or 'none'}"
+            )
+        return {name_of[key]: float(value) for key, value in scale.items()}
+
+    def _assemble(
+        self, counts: sp.csr_matrix, codes: Mapping[str, np.ndarray], token: str, settings: dict
+    ) -> AnnData:
+        # the token is drawn from the seed, the run from the training: no real cell has this name
+        names = [f"scdit-{self.run_token_}-{token}-{i}" for i in range(counts.shape[0])]
+        obs = pd.DataFrame(
+            {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=pd.Index(names)
+        )
+        return AnnData(X=counts, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
+
+
+def _sampler_options(sampler: str, eta: float | None) -> dict[str, float]:
+    """Options of a sampler, checked."""
+    if sampler not in SAMPLERS:
+        raise ValueError(f"unknown sampler {sampler!r}: choose one of {', '.join(sampler_names())}")
+    if eta is None:
+        return {}
+    if "eta" not in inspect.signature(SAMPLERS[sampler]).parameters:
+        raise ValueError(f"eta is an option of ddim, not of {sampler}")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], got {eta}")
+    return {"eta": float(eta)}
+
+
+def _per_cell(name: str, request: object) -> dict[str, object]:
+    """A request that is one value per cell, as :func:`resolve_n` takes it."""
+    return {} if isinstance(request, str) or np.ndim(request) == 0 else {name: request}
+
+
+def _check_positive_int(name: str, value: object) -> None:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def _version() -> str:
+    from scdit import __version__
+
+    return __version__
+
+
+def _library_sizes(
+    request: str | float | Sequence[float],
+    composition: Composition,
+    codes: Mapping[str, np.ndarray],
+    n: int,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """Library sizes (n,) that replace the generated ones, or None to keep these."""
+    if isinstance(request, str):
+        if request == "model":
+            return None
+        if request == "empirical":
+            return composition.library_size[composition.draw(codes, n, rng)]
+        raise ValueError(
+            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, or one "
+            "number per cell"
+        )
+    sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
+    if not (np.isfinite(sizes) & (sizes > 0)).all():
+        raise ValueError("library_size must be positive and finite")
+    return sizes

@@ -1,0 +1,363 @@
+"""SCDiT: from a user's AnnData of counts to a generator of new cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+from scvi.data.fields import CategoricalObsField, LayerField
+from scvi.model.base import BaseModelClass
+from scvi.utils import setup_anndata_dsp
+
+from scdit.model._checks import align_genes, check_conditions, check_counts
+from scdit.model._conditions import Condition
+from scdit.model._generate import GenerateMixin
+from scdit.module import SCDiTModule
+from scdit.train import (
+    PHASES,
+    CellDataModule,
+    TwoPhaseRunner,
+    default_batch_size,
+    default_epochs,
+    initialise_codec,
+)
+
+_COVARIATE = "covariate_"  # prefix of a covariate's name in scvi's registry
+
+
+class SCDiT(GenerateMixin, BaseModelClass):
+    """Latent diffusion transformer for single-cell counts.
+
+    A count autoencoder (the *codec*) gives every cell a small state, which holds its library size
+    too; a Diffusion Transformer (Peebles & Xie 2023, arXiv 2212.09748) learns the distribution of
+    these states given the conditions, as scRDiT (Dong et al. 2024, arXiv 2404.06153) does for
+    expression; new states are decoded to integer counts.
+
+    Parameters
+    ----------
+    adata
+        AnnData registered with :meth:`setup_anndata`.
+    registry
+        Registry of a saved model, when it is loaded without data.
+    n_latent
+        Dimensions of the codec's latent space.
+    n_hidden
+        Width of the codec's hidden layers.
+    dispersion
+        Of the negative binomial: ``"gene-cell"`` (per gene and cell) or ``"gene"``.
+    n_tokens, width, depth, n_heads
+        Sizes of the transformer.
+    dropout_rate
+        Dropout in the codec.
+    schedule, prediction
+        Noise schedule (``"cosine"``, ``"linear"``, ``"ddpm"``) and what the denoiser predicts
+        (``"v"``, ``"eps"``, ``"x0"``).
+    condition_dropout
+        Probability with which conditions are hidden in training, for guidance.
+    ema_decay
+        Decay of the moving average of the denoiser's weights.
+
+    Examples
+    --------
+    >>> adata = scdit.datasets.pbmc68k()
+    >>> scdit.SCDiT.setup_anndata(adata, labels_key="bulk_labels")
+    >>> model = scdit.SCDiT(adata)
+    >>> model.train()
+    >>> new = model.generate(n=5000)
+    """
+
+    _module_cls = SCDiTModule
+
+    def __init__(
+        self,
+        adata: AnnData | None = None,
+        registry: dict | None = None,
+        *,
+        n_latent: int = 32,
+        n_hidden: int = 128,
+        dispersion: Literal["gene-cell", "gene"] = "gene-cell",
+        n_tokens: int = 4,
+        width: int = 128,
+        depth: int = 4,
+        n_heads: int = 4,
+        dropout_rate: float = 0.0,
+        schedule: str = "cosine",
+        prediction: str = "v",
+        condition_dropout: float = 0.1,
+        ema_decay: float = 0.999,
+    ):
+        super().__init__(adata, registry)
+        self.init_params_ = self._get_init_params(locals())
+        self._conditions = self._registered_conditions()
+        self.module = self._module_cls(
+            self.summary_stats.n_vars,
+            {c.name: len(c.categories) for c in self._conditions},
+            codec_kwargs={
+                "n_latent": n_latent,
+                "n_hidden": n_hidden,
+                "dropout_rate": dropout_rate,
+                "dispersion": dispersion,
+            },
+            denoiser_kwargs={
+                "n_tokens": n_tokens,
+                "width": width,
+                "depth": depth,
+                "n_heads": n_heads,
+            },
+            schedule=schedule,
+            prediction=prediction,
+            condition_dropout=condition_dropout,
+            ema_decay=ema_decay,
+        )
+        self.composition_: dict[str, object] = {}
+        self.var_ = pd.DataFrame(index=pd.Index(self.get_var_names())) if adata is None else adata.var
+        self.run_token_ = uuid4().hex[:8]
+
+    # -- data ------------------------------------------------------------------------------------
+
+    @classmethod
+    @setup_anndata_dsp.dedent
+    def setup_anndata(
+        cls,
+        adata: AnnData,
+        layer: str | None = None,
+        labels_key: str | None = None,
+        batch_key: str | None = None,
+        categorical_covariate_keys: Sequence[str] | None = None,
+        **kwargs,
+    ) -> None:
+        """%(summary)s
+
+        Every column that is named becomes a condition by which cells can be generated.
+
+        Parameters
+        ----------
+        %(param_adata)s
+        layer
+            Layer of raw counts; None for ``adata.X``.
+        labels_key, batch_key
+            Columns of ``adata.obs`` with cell types and batches.
+        categorical_covariate_keys
+            Further categorical columns, such as treatments.
+
+        Raises
+        ------
+        KeyError
+            If a layer or column does not exist.
+        ValueError
+            If the counts are not raw counts, a cell has none, or a column has missing values.
+        """
+        setup_method_args = cls._get_setup_method_args(**locals())
+        covariates = list(categorical_covariate_keys or [])
+        if adata.is_view:
+            raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
+        check_counts(adata, layer)
+        check_conditions(adata, [k for k in (labels_key, batch_key) if k is not None] + covariates)
+        fields = [
+            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
+            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
+            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+            *(CategoricalObsField(_COVARIATE + key, key) for key in covariates),
+        ]
+        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
+        manager.register_fields(adata, **kwargs)
+        cls.register_manager(manager)
+
+    def _registered_conditions(self) -> list[Condition]:
+        """Conditions in the order labels, batch, covariates; only those the user named."""
+        setup = self.registry["setup_args"]
+        keys = {
+            REGISTRY_KEYS.LABELS_KEY: setup["labels_key"],
+            REGISTRY_KEYS.BATCH_KEY: setup["batch_key"],
+        }
+        keys |= {_COVARIATE + key: key for key in setup["categorical_covariate_keys"] or []}
+        states = {name: self.registry["field_registries"][name]["state_registry"] for name in keys}
+        return [
+            Condition(name, key, np.asarray(states[name]["categorical_mapping"]))
+            for name, key in keys.items()
+            if key is not None
+        ]
+
+    # -- training --------------------------------------------------------------------------------
+
+    def train(
+        self,
+        max_epochs: int | Mapping[str, int] | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int | None = None,
+        early_stopping: bool = True,
+        plan_kwargs: Mapping[str, Mapping[str, object]] | None = None,
+        silent: bool = False,
+        **trainer_kwargs: object,
+    ) -> None:
+        """Train the codec, then the denoiser. A second call goes on from where the first stopped.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells: one number for each phase, or
+            ``{"codec": 60, "denoiser": 500}``. None adapts them to the number of cells.
+        accelerator, devices
+            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
+        train_size, validation_size
+            Fractions of the cells that are trained on (default 0.9) and that early stopping
+            watches (default the rest).
+        shuffle_set_split
+            Whether the split is random, with the seed of ``scvi.settings``.
+        batch_size
+            Cells per step; None adapts it to the number of cells.
+        early_stopping
+            End a phase when its validation loss has stopped falling.
+        plan_kwargs
+            Optimiser settings per phase: ``{"codec": {"lr": 1e-3}, "denoiser": {"lr": 2e-3}}``.
+        silent
+            No progress bar.
+        **trainer_kwargs
+            Passed to Lightning's trainer for both phases: ``precision``, ``gradient_clip_val``,
+            ``callbacks``, ...
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two cells, or an argument is out of range.
+        """
+        if self.adata is None:
+            raise ValueError("this model was loaded without data: load it with adata= to train it")
+        if self.adata.n_obs < 2:
+            raise ValueError("adata has one cell: a distribution cannot be learnt from it")
+        defaults = default_epochs(self.adata.n_obs)
+        epochs = _per_phase("max_epochs", max_epochs, defaults)
+        for phase, value in epochs.items():
+            if not isinstance(value, int | np.integer) or value < 1:
+                raise ValueError(f"max_epochs must be a positive integer, got {value!r} for {phase}")
+        plans = _per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in PHASES})
+        cells = CellDataModule(
+            self.adata_manager,
+            train_size,
+            validation_size,
+            shuffle_set_split,
+            batch_size=batch_size or default_batch_size(self.adata.n_obs),
+        )
+        runner = TwoPhaseRunner(
+            self,
+            cells,
+            max_epochs=epochs,
+            plan_kwargs=plans,
+            early_stopping=early_stopping,
+            accelerator=accelerator,
+            devices=devices,
+            silent=silent,
+            **trainer_kwargs,
+        )
+        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        if not self.is_trained_:
+            initialise_codec(self.module.codec, counts[cells.train_idx])
+        runner()
+        self.composition_ = {
+            "codes": {
+                c.name: self.adata_manager.get_from_registry(c.name).ravel().astype(np.int64)
+                for c in self._conditions
+            },
+            "library_size": np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(),
+        }
+
+    # -- use -------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def get_latent_representation(
+        self,
+        adata: AnnData | None = None,
+        indices: Sequence[int] | None = None,
+        batch_size: int = 512,
+    ) -> np.ndarray:
+        """Posterior means of the codec's latent variables.
+
+        Parameters
+        ----------
+        adata
+            Cells to embed, with the training genes in any order; None for the training data.
+        indices
+            Positions of the cells to embed; None for all.
+        batch_size
+            Cells computed at once.
+
+        Returns
+        -------
+        Array (cells, n_latent), without the library size.
+        """
+        if not self.is_trained_:
+            raise RuntimeError("this model is not trained: call model.train() first")
+        if adata is not None:
+            adata = align_genes(adata, self.get_var_names())
+        adata = self._validate_anndata(adata)
+        self.module.eval()
+        loader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size)
+        states = [
+            self.module.inference(**self.module._get_inference_input(tensors))["mean"].cpu()
+            for tensors in loader
+        ]
+        return torch.cat(states)[:, : self.module.codec.n_latent].numpy()
+
+    @classmethod
+    def load(cls, dir_path: str, adata: AnnData | None = None, *args, **kwargs) -> SCDiT:
+        """Load a saved model.
+
+        Parameters
+        ----------
+        dir_path
+            The directory :meth:`save` wrote.
+        adata
+            Data like the training data, whose genes may come in any order (a reordered copy is
+            then kept); None to take the data that was saved with the model; False for none, which
+            is enough to generate.
+        *args, **kwargs
+            As in :meth:`scvi.model.base.BaseModelClass.load`.
+
+        Raises
+        ------
+        ValueError
+            If training genes are missing from `adata`; the message lists them.
+        """
+        if isinstance(adata, AnnData):
+            registry = cls.load_registry(dir_path, kwargs.get("prefix"))
+            state = registry["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]
+            adata = align_genes(adata, state["column_names"])
+        return super().load(dir_path, adata, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        module, names = self.module, [f"{c.key} ({len(c.categories)})" for c in self._conditions]
+        n_parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
+        return "\n".join(
+            [
+                f"SCDiT model, {'trained' if self.is_trained_ else 'not trained'}",
+                f"  data:       {self.summary_stats.n_cells} cells x {module.codec.n_genes} genes",
+                f"  conditions: {', '.join(names) or 'none'}",
+                f"  codec:      {module.codec.extra_repr()}",
+                f"  denoiser:   {module.denoiser.extra_repr()}",
+                f"  diffusion:  {module.schedule.name} schedule, {module.prediction}-prediction",
+                f"  parameters: {n_parameters:,}",
+            ]
+        )
+
+
+def _per_phase(name: str, given: object, defaults: Mapping[str, object]) -> dict[str, object]:
+    """One value for all phases, or a mapping from phases to values, over the defaults."""
+    if given is None:
+        return dict(defaults)
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(PHASES, given)
+    unknown = set(given) - set(PHASES)
+    if unknown:
+        raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(PHASES)}")
+    return {**defaults, **given}

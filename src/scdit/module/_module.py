@@ -1,0 +1,231 @@
+"""Codec, denoiser, its EMA copy and the normalisation of the state between them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from scdit.diffusion import (
+    PREDICTIONS,
+    SCHEDULES,
+    KeyedNoise,
+    convert,
+    guide,
+    sample,
+    target,
+)
+from scdit.nn import DiT, LatentCodec, NegativeBinomial, drop_conditions
+
+_STATE, _STEP, _COUNTS = range(3)  # purposes of the random numbers that belong to a cell
+
+
+class SCDiTModule(BaseModuleClass):
+    """Counts <-> state (codec) and noise -> state (denoiser).
+
+    The *state* of a cell is what the codec makes of its counts, (cells, n_state); the diffusion
+    runs on the *standardised* state, whose training cells have mean 0 and variance 1.
+
+    Parameters
+    ----------
+    n_genes
+        Number of genes.
+    n_categories
+        Number of categories of each condition, by its name in the batches of the data loader.
+    codec_kwargs
+        Passed to :class:`scdit.nn.LatentCodec`.
+    denoiser_kwargs
+        Passed to :class:`scdit.nn.DiT`.
+    schedule, prediction
+        Keys of :data:`scdit.diffusion.SCHEDULES` and :data:`scdit.diffusion.PREDICTIONS`.
+    condition_dropout
+        Probability with which a cell's conditions are dropped in training.
+    ema_decay
+        Decay per step of the moving average of the denoiser's weights.
+
+    Raises
+    ------
+    ValueError
+        If `schedule` or `prediction` is unknown.
+    """
+
+    def __init__(
+        self,
+        n_genes: int,
+        n_categories: Mapping[str, int],
+        *,
+        codec_kwargs: Mapping[str, object],
+        denoiser_kwargs: Mapping[str, object],
+        schedule: str = "cosine",
+        prediction: str = "v",
+        condition_dropout: float = 0.1,
+        ema_decay: float = 0.999,
+    ):
+        super().__init__()
+        if schedule not in SCHEDULES:
+            raise ValueError(f"unknown schedule {schedule!r}: choose one of {', '.join(SCHEDULES)}")
+        if prediction not in PREDICTIONS:
+            raise ValueError(
+                f"unknown prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}"
+            )
+        self.schedule, self.prediction = SCHEDULES[schedule], prediction
+        self.condition_dropout = condition_dropout
+        self.condition_names = list(n_categories)
+        self.codec = LatentCodec(n_genes, **codec_kwargs)
+        self.denoiser = DiT(self.codec.n_state, n_categories, **denoiser_kwargs)
+        self.ema = AveragedModel(self.denoiser, multi_avg_fn=_ema_with_warmup(ema_decay))
+        self.ema.requires_grad_(False)
+        self.register_buffer("state_mean", torch.zeros(self.codec.n_state))
+        self.register_buffer("state_sd", torch.ones(self.codec.n_state))
+
+    # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
+
+    def _get_inference_input(self, tensors: Mapping[str, Tensor], **_) -> dict[str, Tensor]:
+        return {"counts": tensors[REGISTRY_KEYS.X_KEY]}
+
+    @auto_move_data
+    def inference(self, counts: Tensor) -> dict[str, Tensor]:
+        """Posterior of the state given `counts` (cells, genes): ``mean``, ``sd`` (cells, n_state)."""
+        mean, sd = self.codec.encode(counts)
+        return {"mean": mean, "sd": sd}
+
+    def _get_generative_input(
+        self, tensors: Mapping[str, Tensor], inference_outputs: Mapping[str, Tensor], **_
+    ) -> dict[str, Tensor]:
+        mean, sd = inference_outputs["mean"], inference_outputs["sd"]
+        return {"state": mean + sd * torch.randn_like(sd)}
+
+    @auto_move_data
+    def generative(self, state: Tensor) -> dict[str, NegativeBinomial]:
+        """Distribution of the counts given states (cells, n_state)."""
+        return {"counts": self.codec.decode(state)}
+
+    def loss(
+        self,
+        tensors: Mapping[str, Tensor],
+        inference_outputs: Mapping[str, Tensor],
+        generative_outputs: Mapping[str, NegativeBinomial],
+    ) -> LossOutput:
+        """Negative evidence lower bound of the codec, in nats per cell."""
+        counts = tensors[REGISTRY_KEYS.X_KEY]
+        reconstruction = -generative_outputs["counts"].log_prob(counts).sum(1)
+        kl = self.codec.kl(inference_outputs["mean"], inference_outputs["sd"])
+        return LossOutput(
+            loss=(reconstruction + kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
+        )
+
+    # -- noise -> state --------------------------------------------------------------------------
+
+    def standardise(self, state: Tensor) -> Tensor:
+        """The space of the codec -> the space of the diffusion, (cells, n_state)."""
+        return (state - self.state_mean) / self.state_sd
+
+    def unstandardise(self, x: Tensor) -> Tensor:
+        """The inverse of :meth:`standardise`."""
+        return x * self.state_sd + self.state_mean
+
+    def denoiser_loss(
+        self, x0: Tensor, codes: Mapping[str, Tensor], t: Tensor, eps: Tensor, *, ema: bool = False
+    ) -> Tensor:
+        """Squared error of the prediction, mean over dimensions, (cells,).
+
+        Parameters
+        ----------
+        x0
+            Standardised states (cells, n_state).
+        codes
+            Codes (cells,) of each condition.
+        t
+            Times (cells,) in [0, 1].
+        eps
+            Standard normal noise (cells, n_state).
+        ema
+            Use the averaged denoiser and all conditions (validation); otherwise the trained one,
+            with conditions dropped at random.
+        """
+        c = self.schedule(t).to(x0)
+        x_t = c.alpha * x0 + c.sigma * eps
+        if ema:
+            output = self.ema(x_t, t, codes)
+        else:
+            output = self.denoiser(x_t, t, drop_conditions(codes, self.condition_dropout))
+        return (output - target(self.prediction, x0, eps, c)).pow(2).mean(1)
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        codes: Mapping[str, Tensor],
+        cells: range,
+        noise: KeyedNoise,
+        times: Tensor,
+        *,
+        sampler: str = "ddim",
+        guidance_scale: float | Mapping[str, float] = 1.0,
+        **options: float,
+    ) -> Tensor:
+        """States (cells, n_state) of new cells.
+
+        Parameters
+        ----------
+        codes
+            Codes (cells,) of each condition, on the module's device.
+        cells
+            Indices of these cells among all that are generated: the keys of their noise.
+        noise
+            The random numbers.
+        times
+            Time grid, see :func:`scdit.diffusion.time_grid`.
+        sampler, **options
+            Key of :data:`scdit.diffusion.SAMPLERS` and its options.
+        guidance_scale
+            See :func:`scdit.diffusion.guide`.
+        """
+
+        def draw(*key: int) -> Tensor:
+            return self._to_device(noise.normal(cells.start, cells.stop, self.codec.n_state, *key))
+
+        def denoise(x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+            now = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
+
+            def network(keep: Collection[str]) -> Tensor:
+                return self.ema(x, now, codes, keep)
+
+            output = guide(network, self.condition_names, guidance_scale)
+            c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)
+            return convert(self.prediction, output, x, c)
+
+        x = sample(
+            sampler,
+            denoise,
+            draw(_STATE),
+            times,
+            self.schedule,
+            lambda step: draw(_STEP, step),
+            **options,
+        )
+        return self.unstandardise(x)
+
+    @torch.inference_mode()
+    def draw_counts(self, state: Tensor, cells: range, noise: KeyedNoise) -> Tensor:
+        """Counts (cells, genes), float32, drawn for given states; keys as in :meth:`sample`."""
+        uniform = noise.uniform(cells.start, cells.stop, self.codec.n_genes, _COUNTS)
+        return self.codec.draw(state, self._to_device(uniform))
+
+    def _to_device(self, array) -> Tensor:
+        return torch.from_numpy(array).to(self.device)
+
+
+def _ema_with_warmup(decay: float):
+    """Moving average whose memory grows with the number of steps, up to `decay`."""
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
+        n = float(n_averaged)
+        weight = 1 - min(decay, (1 + n) / (10 + n))
+        torch._foreach_lerp_(averaged, current, weight)
+
+    return update

@@ -1,0 +1,97 @@
+"""Embeddings of what the denoiser is told besides the noisy state: the time and the conditions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+DROPPED = -1  # code of a condition that a cell does not have, or must not show
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoidal features of the diffusion time, then a two-layer network.
+
+    Parameters
+    ----------
+    width
+        Dimension of the embedding.
+    n_frequencies
+        Number of sine and cosine pairs, with periods from 2 pi / 1000 to 20 pi in units of t.
+    """
+
+    def __init__(self, width: int, n_frequencies: int = 64):
+        super().__init__()
+        frequencies = 1000 * torch.exp(-math.log(1e4) * torch.arange(n_frequencies) / n_frequencies)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * n_frequencies, width), nn.SiLU(), nn.Linear(width, width)
+        )
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Embed times (cells,) in [0, 1] as (cells, width)."""
+        angle = t[:, None] * self.frequencies
+        return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
+
+
+class ConditionEmbedding(nn.Module):
+    """Sum of one learned vector per categorical condition; a dropped one has a vector of its own.
+
+    Parameters
+    ----------
+    n_categories
+        Number of categories of each condition, by name.
+    width
+        Dimension of the embedding.
+    """
+
+    def __init__(self, n_categories: Mapping[str, int], width: int):
+        super().__init__()
+        self.n_categories = dict(n_categories)
+        # a list and not a dict of modules: names are the user's and may contain dots
+        self.tables = nn.ModuleList(nn.Embedding(n + 1, width) for n in n_categories.values())
+        for table in self.tables:
+            nn.init.normal_(table.weight, std=0.02)
+
+    def forward(self, codes: Mapping[str, Tensor], keep: Collection[str] | None = None) -> Tensor:
+        """Embed codes.
+
+        Parameters
+        ----------
+        codes
+            For every condition, integer codes (cells,); -1 where it is dropped.
+        keep
+            The conditions that may be seen; the others are dropped for all cells. None keeps all.
+
+        Returns
+        -------
+        Tensor (cells, width).
+        """
+        total: Tensor | float = 0.0
+        for (name, n), table in zip(self.n_categories.items(), self.tables, strict=True):
+            code = codes[name]
+            if keep is not None and name not in keep:
+                code = torch.full_like(code, DROPPED)
+            total = total + table(torch.where(code == DROPPED, n, code))
+        return total  # type: ignore[return-value]
+
+
+def drop_conditions(codes: Mapping[str, Tensor], p: float) -> dict[str, Tensor]:
+    """Drop conditions at random, for classifier-free guidance.
+
+    Each cell loses all its conditions with probability `p`, which trains the unconditional model,
+    and each single condition with probability `p`, which trains every partly conditioned one.
+    """
+    if not codes:
+        return {}
+    first = next(iter(codes.values()))
+    all_of_them = torch.rand(first.shape, device=first.device) < p
+    dropped = {}
+    for name, code in codes.items():
+        this_one = all_of_them
+        if len(codes) > 1:
+            this_one = all_of_them | (torch.rand(code.shape, device=code.device) < p)
+        dropped[name] = torch.where(this_one, DROPPED, code)
+    return dropped

@@ -1,0 +1,16 @@
+"""Plots: do the generated cells look like real ones?"""
+
+from scdit.pl._denoising import denoising
+from scdit.pl._embedding import embedding
+from scdit.pl._evaluation import evaluation
+from scdit.pl._genes import correlation, gene_statistics
+from scdit.pl._training import training
+
+__all__ = [
+    "correlation",
+    "denoising",
+    "embedding",
+    "evaluation",
+    "gene_statistics",
+    "training",
+]

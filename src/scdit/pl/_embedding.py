@@ -1,0 +1,148 @@
+"""Real and generated cells in one embedding that only the real cells shaped."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+
+from scdit.pl._style import GENERATED, REAL, label_colors, new_axes, point_size
+from scdit.tl._features import fit_features
+from scdit.tl._population import Population, read_population
+
+Basis = Literal["umap", "pca"]
+
+
+def embedding(
+    real: AnnData,
+    generated: AnnData,
+    color: str | None = None,
+    *,
+    basis: Basis = "umap",
+    layer: str | None = None,
+    axes: Sequence[Axes] | None = None,
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+) -> np.ndarray:
+    """Draw real and generated cells together, in an embedding fitted on the real ones only.
+
+    Generated cells are placed into the finished embedding: they cannot bend it in their favour.
+
+    Parameters
+    ----------
+    real, generated
+        Cells with raw counts and the same genes, in any order.
+    color
+        Column of `obs`. Adds a panel of real and one of generated cells, coloured by label:
+        with the colours in ``real.uns`` where scanpy has left some, else with its palette.
+    basis
+        ``"umap"`` of 30 principal components, or the first two ``"pca"`` components.
+    layer
+        Layer with the counts; `X` where it is None, and for generated cells without that layer.
+    axes
+        One axes without `color`, three with it. Made if None.
+    rng
+        Seed or generator, for UMAP and for the order in which cells are drawn.
+
+    Returns
+    -------
+    The axes: origin and, with `color`, real labels and generated labels.
+
+    Raises
+    ------
+    KeyError
+        If `real` or `generated` has no column `color`.
+    ValueError
+        If `basis` is unknown, values are no counts, or genes are missing.
+    """
+    if basis not in ("umap", "pca"):
+        raise ValueError(f'`basis` must be "umap" or "pca", not {basis!r}.')
+    rng = np.random.default_rng(rng)
+    cells = read_pair(real, generated, layer=layer, labels_key=color)
+    points = _embed(*cells, basis, seed=int(rng.integers(2**31)))
+    titles = {"umap": "UMAP", "pca": "PC"}
+    panels = new_axes(1 if color is None else 3, axes, panel=(4.2, 4.2), sharex=True, sharey=True)
+    size = point_size(sum(map(len, points)))
+
+    _scatter_origin(panels[0], points, size, rng)
+    if color is not None:
+        labels = [side.labels for side in cells]
+        colors = label_colors(real, color, sorted(set(np.concatenate(labels))))
+        for ax, name, xy, other, label in zip(
+            panels[1:], ("real", "generated"), points, reversed(points), labels, strict=True
+        ):
+            # the other side in grey shows where cells are missing
+            ax.scatter(*other.T, s=size, c="#ececec", linewidths=0, rasterized=True)
+            order = rng.permutation(len(xy))
+            shades = [colors[value] for value in label[order]]
+            ax.scatter(*xy[order].T, s=size, c=shades, linewidths=0, rasterized=True)
+            ax.set_title(f"{name}: {color}")
+        present = [value for value in colors if any(value in side for side in labels)]
+        _legend(panels[-1], {value: colors[value] for value in present}, outside=True)
+    for ax in panels:
+        ax.set(xticks=[], yticks=[], xlabel=f"{titles[basis]} 1", ylabel="")
+        ax.set_box_aspect(1)
+    panels[0].set_ylabel(f"{titles[basis]} 2")
+    return panels
+
+
+def read_pair(
+    real: AnnData, generated: AnnData, *, layer: str | None, labels_key: str | None = None
+) -> tuple[Population, Population]:
+    """Read the counts of both sides, with the genes in the order of `real`."""
+    return (
+        read_population(real, "real", layer=layer, labels_key=labels_key),
+        read_population(
+            generated,
+            "generated",
+            genes=list(real.var_names),
+            layer=layer if layer is not None and layer in generated.layers else None,
+            labels_key=labels_key,
+        ),
+    )
+
+
+def _embed(
+    real: Population, generated: Population, basis: Basis, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return two coordinates for each cell, shapes (n, 2) and (m, 2)."""
+    space = fit_features(real, seed=seed)
+    real_pcs, generated_pcs = space.project(real), space.project(generated)
+    if basis == "pca":
+        return real_pcs[:, :2], generated_pcs[:, :2]
+    # importing it takes seconds, and warns that TensorFlow is missing, which nothing here needs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)
+        from umap import UMAP
+
+    mapper = UMAP(n_neighbors=min(15, len(real) - 1), random_state=seed, n_jobs=1).fit(real_pcs)
+    return mapper.embedding_, mapper.transform(generated_pcs)
+
+
+def _scatter_origin(
+    ax: Axes, points: tuple[np.ndarray, np.ndarray], size: float, rng: np.random.Generator
+) -> None:
+    """Draw both sides in one panel, in random order so that neither hides the other."""
+    shades = np.repeat([REAL, GENERATED], [len(xy) for xy in points])
+    xy = np.concatenate(points)
+    order = rng.permutation(len(xy))
+    ax.scatter(
+        *xy[order].T, s=size, c=shades[order], alpha=0.75, linewidths=0, rasterized=True
+    )
+    ax.set_title("origin")
+    _legend(ax, {"real": REAL, "generated": GENERATED}, outside=False)
+
+
+def _legend(ax: Axes, colors: dict[str, str], *, outside: bool) -> None:
+    """Add a legend of dots, within the panel or to its right."""
+    handles = [
+        ax.scatter([], [], s=36, c=shade, linewidths=0, label=name)
+        for name, shade in colors.items()
+    ]
+    place = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if outside else {"loc": "best"}
+    ax.legend(
+        handles=handles, frameon=False, handletextpad=0.2, ncols=1 + (len(colors) > 16), **place
+    )

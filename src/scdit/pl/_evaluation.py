@@ -1,0 +1,93 @@
+"""The evaluation at one glance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from scdit.pl._style import GENERATED, NEUTRAL, REAL, despine
+
+NEAR = 1.1
+WIDEST = 32.0
+
+
+def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = None) -> Axes:
+    """Draw every metric as a ratio to its floor.
+
+    On the line, generated cells are as good as real ones. To the right they are worse by that
+    factor; to the left a distance is smaller (or a score higher) than between real cells, which
+    is a symptom of shrinkage or copying rather than a merit. For metrics that should be *closer*
+    to an ideal, the factor is that between value and floor, in either direction. Values and
+    floors stand beside; a metric without a ratio (a floor of 0 or below) has only them.
+
+    Parameters
+    ----------
+    table
+        What :func:`scdit.tl.evaluate` returned.
+    group
+        ``"all"`` or a label.
+    ax
+        Axes. Made if None, with a height that fits the number of metrics.
+
+    Returns
+    -------
+    The axes.
+
+    Raises
+    ------
+    ValueError
+        If the table has no values for that group.
+    """
+    rows = table[(table["group"] == group) & table["value"].notna()]
+    if rows.empty:
+        groups = ", ".join(map(str, table["group"].unique()))
+        raise ValueError(f"The table has no values for group {group!r}. It has: {groups}.")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.27 * len(rows)), layout="constrained")
+
+    shortfall = rows.apply(_shortfall, axis=1).to_numpy(dtype=float)
+    shown = np.clip(shortfall, 1 / WIDEST, WIDEST)
+    height = -np.arange(len(rows))
+    colors = np.select([shortfall > NEAR, shortfall < 1 / NEAR], [GENERATED, REAL], "#5b9a68")
+    ax.axvspan(1 / NEAR, NEAR, color="#5b9a68", alpha=0.12, linewidth=0)
+    ax.axvline(1, color=NEUTRAL, linewidth=1)
+    ax.hlines(height, 1, shown, color=colors, linewidth=2)
+    ax.scatter(shown, height, c=colors, s=36, zorder=3)
+    ax.set_xscale("log", base=2)
+    reach = float(np.nanmax(np.abs(np.log2(shown)), initial=1)) * 1.15
+    ax.set_xlim(2.0 ** min(-1, -reach / 2), 2.0**reach)
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}x" if x >= 1 else f"1/{1 / x:g}")
+    ax.set(
+        yticks=height,
+        yticklabels=rows["metric"],
+        ylim=(height[-1] - 0.7, 0.7),
+        xlabel="ratio to the floor: real cells in the place of the generated",
+        title=f"generated against real cells: {group} (n = {rows['n'].max():,})",
+    )
+    ax.tick_params(axis="y", length=0)
+    for y, value, floor in zip(height, rows["value"], rows["floor"], strict=True):
+        place = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": "small"}
+        ax.text(1.09, y, f"{value:.3g}", ha="right", **place)
+        ax.text(1.19, y, f"{floor:.3g}", ha="right", color=NEUTRAL, **place)
+    for x, name, color in ((1.09, "value", "black"), (1.19, "floor", NEUTRAL)):
+        ax.text(
+            x, 0.9, name, ha="right", va="center", fontsize="small", color=color,
+            transform=ax.get_yaxis_transform(),
+        )  # fmt: skip
+    despine(ax)
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def _shortfall(row: pd.Series) -> float:
+    """Return how many times worse than its floor a metric is; NaN where no ratio exists."""
+    value, floor = row["value"], row["floor"]
+    if not (value > 0 and floor > 0):
+        return float("nan")
+    if row["better"] == "lower":
+        return value / floor
+    if row["better"] == "higher":
+        return floor / value
+    return max(value / floor, floor / value)

@@ -1,0 +1,153 @@
+"""Genes: real against generated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from anndata import AnnData
+from matplotlib.axes import Axes
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.distance import squareform
+
+from scdit.pl._embedding import read_pair
+from scdit.pl._style import NEUTRAL, despine, new_axes
+from scdit.tl._features import fit_features
+from scdit.tl._genes import agreement, gene_correlations, gene_moments
+
+
+def gene_statistics(
+    real: AnnData,
+    generated: AnnData,
+    *,
+    layer: str | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> np.ndarray:
+    """Draw mean, variance and zero fraction of every gene: generated against real.
+
+    Genes of a good generator lie on the identity line. Points are coloured by how many genes
+    lie there.
+
+    Parameters
+    ----------
+    real, generated
+        Cells with raw counts and the same genes, in any order.
+    layer
+        Layer with the counts; `X` where it is None, and for generated cells without that layer.
+    axes
+        Three axes. Made if None.
+
+    Returns
+    -------
+    The three axes.
+
+    Raises
+    ------
+    ValueError
+        If values are no counts, or genes are missing.
+    """
+    panels = new_axes(3, axes, panel=(3.9, 3.9))
+    first, second = (
+        gene_moments(cells.counts) for cells in read_pair(real, generated, layer=layer)
+    )
+    # genes that neither side has seen say nothing, and have no logarithm where one side has not
+    seen = (first.mean > 0) & (second.mean > 0)
+    _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", log=True)
+    varying = seen & (first.variance > 0) & (second.variance > 0)
+    _identity(
+        panels[1], first.variance[varying], second.variance[varying], "variance", log=True
+    )
+    _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", log=False)
+    return panels
+
+
+def correlation(
+    real: AnnData,
+    generated: AnnData,
+    *,
+    n_genes: int = 60,
+    layer: str | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> np.ndarray:
+    """Draw gene-gene correlations of real and of generated cells side by side.
+
+    The most variable of the real cells' expressed genes are taken, and ordered by clustering
+    their real correlations; both panels have the same genes in the same order.
+
+    Parameters
+    ----------
+    real, generated
+        Cells with raw counts and the same genes, in any order.
+    n_genes
+        How many genes to draw, at most 200.
+    layer
+        Layer with the counts; `X` where it is None, and for generated cells without that layer.
+    axes
+        Two axes. Made if None.
+
+    Returns
+    -------
+    The two axes.
+
+    Raises
+    ------
+    ValueError
+        If values are no counts, genes are missing, or fewer than 3 genes are expressed.
+    """
+    cells = read_pair(real, generated, layer=layer)
+    genes = fit_features(cells[0]).correlation_genes[:n_genes]
+    if len(genes) < 3:
+        raise ValueError(f"Only {len(genes)} variable genes are detected in 5% of the real cells.")
+    first, second = (gene_correlations(side.log_expression(genes).toarray()) for side in cells)
+    distance = squareform(1 - first, checks=False)
+    order = leaves_list(optimal_leaf_ordering(linkage(distance, "average"), distance))
+
+    panels = new_axes(2, axes, panel=(4.4, 4.2))
+    limit = float(np.quantile(np.abs(first[np.triu_indices(len(genes), 1)]), 0.99))
+    for ax, name, values in zip(panels, ("real", "generated"), (first, second), strict=True):
+        image = ax.imshow(
+            values[np.ix_(order, order)],
+            cmap="RdBu_r",
+            vmin=-limit,
+            vmax=limit,
+            interpolation="nearest",
+        )
+        ax.set(title=name, xticks=[], yticks=[])
+    panels[0].set_ylabel(f"{len(genes)} variable genes")
+    panels[0].figure.colorbar(
+        image, ax=list(panels), shrink=0.8, label="Pearson correlation", extend="both"
+    )
+    return panels
+
+
+def _identity(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, *, log: bool) -> None:
+    """Scatter one statistic of the genes around the identity line."""
+    low, high = min(x.min(), y.min()), max(x.max(), y.max())
+    ax.plot([low, high], [low, high], color=NEUTRAL, linewidth=1, zorder=0)
+    u, v = (np.log10(x), np.log10(y)) if log else (x, y)
+    density = _density(u, v)
+    order = np.argsort(density)
+    ax.scatter(
+        x[order], y[order], c=density[order], s=7, cmap="viridis", linewidths=0, rasterized=True
+    )
+    if log:
+        ax.set(xscale="log", yscale="log")
+    ax.set(title=name, xlabel="real", ylabel="generated")
+    ax.text(
+        0.04, 0.96, f"r = {agreement(u, v).r:.3f}\n{len(x):,} genes", transform=ax.transAxes,
+        va="top",
+    )  # fmt: skip
+    ax.set_box_aspect(1)
+    despine(ax)
+
+
+def _density(x: np.ndarray, y: np.ndarray, bins: int = 100) -> np.ndarray:
+    """Log of the smoothed number of points around each point: enough for a colour."""
+    counts, *edges = np.histogram2d(x, y, bins=bins)
+    smooth = gaussian_filter(counts, sigma=1.5)
+    i, j = (
+        np.clip(np.digitize(values, edge) - 1, 0, bins - 1)
+        for values, edge in zip((x, y), edges, strict=True)
+    )
+    return np.log1p(smooth[i, j])

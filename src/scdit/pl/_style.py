@@ -1,0 +1,94 @@
+"""What the plots share: colours, axes and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from anndata import AnnData
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
+from scanpy.plotting import palettes
+
+REAL = "#4c6a92"
+GENERATED = "#e07b39"
+NEUTRAL = "#8a8a8a"
+
+
+def new_axes(
+    n: int, axes: Sequence[Axes] | np.ndarray | None, *, panel: tuple[float, float], **kwargs
+) -> np.ndarray:
+    """Return `n` axes in a row, or check those given.
+
+    Parameters
+    ----------
+    n
+        Number of panels.
+    axes
+        Axes of the caller, or None.
+    panel
+        Width and height of a panel in inches.
+    kwargs
+        Passed to :func:`matplotlib.pyplot.subplots`.
+
+    Raises
+    ------
+    ValueError
+        If the caller gave another number of axes.
+    """
+    if axes is None:
+        width, height = panel
+        _, made = plt.subplots(
+            1,
+            n,
+            figsize=(width * n, height),
+            layout="constrained",
+            squeeze=False,
+            **kwargs,
+        )
+        return made[0]
+    given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+    if len(given) != n:
+        raise ValueError(f"This plot has {n} panels, but {len(given)} axes were given.")
+    return given
+
+
+def label_colors(adata: AnnData, key: str, labels: Sequence[str]) -> dict[str, str]:
+    """Return a colour for each label: those in ``adata.uns``, else scanpy's palette.
+
+    Parameters
+    ----------
+    adata
+        Cells whose ``uns[f"{key}_colors"]`` follows the categories of ``obs[key]``.
+    key
+        Column of `obs`.
+    labels
+        Labels to colour; those that `adata` lacks get colours of the palette.
+    """
+    column = adata.obs[key].astype("category")
+    categories = [str(category) for category in column.cat.categories]
+    names = categories + [label for label in labels if label not in categories]
+    chosen = [str(color) for color in adata.uns.get(f"{key}_colors", [])]
+    if len(chosen) != len(categories) or not all(map(is_color_like, chosen)):
+        chosen = []
+    colors = [*chosen, *palette(len(names))[len(chosen) :]]
+    return dict(zip(names, colors, strict=True))
+
+
+def palette(n: int) -> list[str]:
+    """Return `n` colours of the smallest of scanpy's palettes that has as many."""
+    for colors in (palettes.default_20, palettes.default_28, palettes.default_102):
+        if n <= len(colors):
+            return list(colors[:n])
+    return [palettes.default_102[i % 102] for i in range(n)]
+
+
+def despine(ax: Axes) -> None:
+    """Take away the top and right border."""
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def point_size(n: int) -> float:
+    """Marker area for a scatter of `n` points, in square points."""
+    return float(np.clip(12000 / max(n, 1), 2, 30))

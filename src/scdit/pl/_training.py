@@ -1,0 +1,82 @@
+"""Loss curves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from scdit.pl._style import GENERATED, REAL, despine, new_axes
+
+SPLIT_COLORS = {"train": REAL, "validation": GENERATED}
+
+
+def training(
+    model_or_history: Any | Mapping[str, pd.DataFrame], *, axes: Sequence[Axes] | None = None
+) -> np.ndarray:
+    """Draw the loss curves of a model, one panel for each phase of training.
+
+    Parameters
+    ----------
+    model_or_history
+        A trained model, or its ``history``: a mapping from names to data frames of one column,
+        indexed by epoch. Series called ``<name>_loss_train`` and ``<name>_loss_validation`` share
+        a panel.
+    axes
+        As many axes as there are losses. Made if None.
+
+    Returns
+    -------
+    The axes. The best validation epoch is marked.
+
+    Raises
+    ------
+    ValueError
+        If there is no history, or it holds no loss.
+    """
+    history = getattr(model_or_history, "history", model_or_history)
+    if not isinstance(history, Mapping):
+        raise ValueError("There is no history yet: train the model first.")
+    curves: dict[str, dict[str, pd.Series]] = {}
+    for key, frame in history.items():
+        match = re.fullmatch(r"(.+_loss)_(train|validation)", key)
+        if match:
+            series = pd.DataFrame(frame).iloc[:, 0].astype(float).dropna()
+            curves.setdefault(match[1], {})[match[2]] = series
+    if not curves:
+        raise ValueError(f"The history holds no losses, only: {', '.join(history) or 'nothing'}.")
+
+    panels = new_axes(len(curves), axes, panel=(4.6, 3.4))
+    for ax, (name, splits) in zip(panels, curves.items(), strict=True):
+        for split, series in splits.items():
+            color = SPLIT_COLORS[split]
+            marker = "o" if len(series) == 1 else None
+            ax.plot(series.index, series, color=color, label=split, linewidth=1.6, marker=marker)
+        if len(splits.get("validation", ())) > 1:
+            best = splits["validation"].idxmin()
+            ax.plot(
+                best, splits["validation"][best], "o", color=SPLIT_COLORS["validation"],
+                markerfacecolor="white", label=f"best: {splits['validation'][best]:.4g}",
+            )  # fmt: skip
+        ax.set(
+            title=name.replace("_", " "),
+            xlabel=next(iter(splits.values())).index.name or "epoch",
+            ylabel="loss",
+        )
+        _zoom(ax, splits)
+        ax.legend(frameon=False)
+        despine(ax)
+    return panels
+
+
+def _zoom(ax: Axes, splits: Mapping[str, pd.Series]) -> None:
+    """Leave out the first steep steps, which would flatten all that follows."""
+    values = np.concatenate([series.to_numpy() for series in splits.values()])
+    late = np.concatenate([series.to_numpy()[len(series) // 20 :] for series in splits.values()])
+    if len(late) and np.ptp(values) > 4 * np.ptp(late) > 0:
+        margin = 0.15 * np.ptp(late)
+        ax.set_ylim(late.min() - margin, late.max() + margin)

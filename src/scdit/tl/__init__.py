@@ -1,0 +1,19 @@
+"""Tools: an evaluation of generated cells that one can trust."""
+
+from scdit.tl._classifiers import c2st
+from scdit.tl._distances import frechet, mmd, sliced_wasserstein, wasserstein
+from scdit.tl._evaluate import evaluate
+from scdit.tl._neighbors import memorization, neighborhood
+from scdit.tl._report import report
+
+__all__ = [
+    "c2st",
+    "evaluate",
+    "frechet",
+    "memorization",
+    "mmd",
+    "neighborhood",
+    "report",
+    "sliced_wasserstein",
+    "wasserstein",
+]

@@ -1,0 +1,153 @@
+"""One self-contained HTML page about generated cells."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from string import Template
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from scdit.tl._comparison import ALL
+from scdit.tl._evaluate import evaluate
+from scdit.tl._metrics import METRICS
+
+PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
+
+
+def report(
+    real: AnnData,
+    generated: AnnData,
+    path: str | PathLike[str],
+    *,
+    labels_key: str | None = None,
+    reference: AnnData | None = None,
+    layer: str | None = None,
+    evaluation: pd.DataFrame | None = None,
+    basis: Literal["umap", "pca"] = "umap",
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+) -> Path:
+    """Write one HTML page with figures, tables and provenance; it needs no other file.
+
+    Parameters
+    ----------
+    real, generated
+        Held-out real cells and generated ones, with raw counts.
+    path
+        Where to write the page.
+    labels_key, reference, layer
+        As in :func:`scdit.tl.evaluate`.
+    evaluation
+        Table that :func:`scdit.tl.evaluate` returned; computed with its defaults if None.
+    basis
+        Embedding to draw.
+    rng
+        Seed or generator of evaluation and embedding.
+
+    Returns
+    -------
+    The path of the page.
+
+    Raises
+    ------
+    KeyError, ValueError
+        As :func:`scdit.tl.evaluate` does.
+    """
+    # the plots read cells with this package's functions: imported here, not in a circle
+    from scdit import pl
+
+    rng = np.random.default_rng(rng)
+    if evaluation is None:
+        evaluation = evaluate(
+            real, generated, labels_key=labels_key, reference=reference, layer=layer, rng=rng
+        )
+    has_labels = labels_key is not None and labels_key in generated.obs
+    color = labels_key if has_labels else None
+    page = PAGE.substitute(
+        title="Generated cells against real cells",
+        summary=_summary(real, generated, reference),
+        provenance=_provenance(generated.uns.get("scdit")),
+        evaluation=_figure(pl.evaluation(evaluation)),
+        embedding=_figure(
+            pl.embedding(real, generated, color, basis=basis, layer=layer, rng=rng)
+        ),
+        genes=_figure(pl.gene_statistics(real, generated, layer=layer)),
+        correlation=_figure(pl.correlation(real, generated, layer=layer)),
+        metrics=_metric_table(evaluation),
+        labels=_label_table(evaluation),
+    )
+    path = Path(path)
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _summary(real: AnnData, generated: AnnData, reference: AnnData | None) -> str:
+    """Say in a sentence what is compared."""
+    text = (
+        f"{generated.n_obs:,} generated cells against {real.n_obs:,} real cells of "
+        f"{real.n_vars:,} genes. "
+    )
+    if reference is None:
+        return text + "Without the training cells, copies of them cannot be found."
+    return text + f"The floor and all features come from {reference.n_obs:,} training cells."
+
+
+def _provenance(record: object) -> str:
+    """Return where the cells come from as a section, or nothing where that is not known."""
+    if not isinstance(record, Mapping):
+        return ""
+    rows = "".join(
+        f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(str(value))}</td></tr>"
+        for key, value in record.items()
+    )
+    return f"<h2>Provenance</h2><table>{rows}</table>"
+
+
+def _figure(axes: Axes | np.ndarray) -> str:
+    """Return a figure as an image in the page, and close it."""
+    figure = np.atleast_1d(axes)[0].figure
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", facecolor="white")
+    plt.close(figure)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _metric_table(evaluation: pd.DataFrame) -> str:
+    """Return the rows of all cells, with a line on what each metric is."""
+    table = evaluation[evaluation["group"] == ALL].drop(columns="group")
+    about = [METRICS[name].about if name in METRICS else "" for name in table["metric"]]
+    table.insert(1, "about", about)
+    return _to_html(table)
+
+
+def _label_table(evaluation: pd.DataFrame) -> str:
+    """Return a section with value and floor of each label, or nothing without labels."""
+    table = evaluation[evaluation["group"] != ALL]
+    if table.empty:
+        return ""
+    cells = table.assign(
+        text=[
+            "" if np.isnan(row.value) else f"{row.value:.3g} ({row.floor:.3g})"
+            for row in table.itertuples()
+        ]
+    )
+    wide = cells.pivot(index="metric", columns="group", values="text")
+    wide = wide.loc[table["metric"].unique()].rename_axis(index=None, columns=None)
+    return (
+        "<h2>Each label</h2><p>Value (floor). Empty: too few cells.</p>"
+        f'<div class="wide">{wide.to_html(border=0)}</div>'
+    )
+
+
+def _to_html(table: pd.DataFrame) -> str:
+    """Return a table with numbers of three digits."""
+    return table.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.3g}")

@@ -1,0 +1,148 @@
+"""Where the batches come from: counts for the codec, cached latents for the denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from scvi import settings
+from scvi.data import AnnDataManager
+from scvi.dataloaders import AnnDataLoader
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+
+class CellDataModule(LightningDataModule):
+    """Batches of counts and conditions, split into training and validation cells.
+
+    Unlike scvi's splitter it never moves cells between the sets to avoid small last batches: no
+    layer of scdit depends on the batch.
+
+    Parameters
+    ----------
+    adata_manager
+        Manager of the registered data.
+    train_size, validation_size
+        Fractions of the cells; None for 0.9 and the rest. Whatever is left is test cells.
+    shuffle_set_split
+        Whether cells are shuffled (with scvi's seed) before they are split.
+    batch_size
+        Cells per batch.
+
+    Raises
+    ------
+    ValueError
+        If a fraction is outside its range or no training cell is left.
+    """
+
+    def __init__(
+        self,
+        adata_manager: AnnDataManager,
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int = 256,
+    ):
+        super().__init__()
+        self.adata_manager, self.batch_size = adata_manager, batch_size
+        n = adata_manager.adata.n_obs
+        self.n_train, self.n_val = _split_sizes(n, train_size, validation_size)
+        order = np.arange(n)
+        if shuffle_set_split:
+            order = np.random.default_rng(settings.seed).permutation(n)
+        self.val_idx, self.train_idx, self.test_idx = np.split(
+            order, [self.n_val, self.n_val + self.n_train]
+        )
+
+    def train_dataloader(self) -> AnnDataLoader:
+        """Training cells in random order."""
+        return self._loader(self.train_idx, shuffle=True)
+
+    def val_dataloader(self) -> AnnDataLoader | list:
+        """Validation cells in order; empty if there are none."""
+        return self._loader(self.val_idx, shuffle=False) if self.n_val else []
+
+    def _loader(self, indices: np.ndarray, shuffle: bool) -> AnnDataLoader:
+        return AnnDataLoader(
+            self.adata_manager, indices=indices, shuffle=shuffle, batch_size=self.batch_size
+        )
+
+
+def _split_sizes(
+    n: int, train_size: float | None, validation_size: float | None
+) -> tuple[int, int]:
+    train_size = 0.9 if train_size is None else train_size
+    if not 0 < train_size <= 1:
+        raise ValueError(f"train_size must be in (0, 1], got {train_size}")
+    if validation_size is not None and not 0 <= validation_size <= 1 - train_size + 1e-9:
+        raise ValueError(
+            f"validation_size must be in [0, 1 - train_size], got {validation_size} with "
+            f"train_size={train_size}"
+        )
+    n_train = min(max(round(n * train_size), 1), n)
+    n_val = n - n_train if validation_size is None else round(n * validation_size)
+    return n_train, min(n_val, n - n_train)
+
+
+class LatentDataModule(LightningDataModule):
+    """Batches of standardised latents and conditions, held in memory.
+
+    Every time a cell is visited its state is drawn anew from the codec's posterior, so that the
+    denoiser learns the aggregate posterior and not a set of points.
+
+    Parameters
+    ----------
+    cells
+        The split of the codec's phase.
+    mean, sd
+        Posterior of each cell's standardised state, (cells, n_state).
+    codes
+        Condition codes (cells,) by name.
+    batch_size
+        Cells per batch.
+    """
+
+    def __init__(
+        self,
+        cells: CellDataModule,
+        mean: Tensor,
+        sd: Tensor,
+        codes: Mapping[str, Tensor],
+        batch_size: int = 256,
+    ):
+        super().__init__()
+        self.train_idx, self.val_idx, self.test_idx = cells.train_idx, cells.val_idx, cells.test_idx
+        self.n_train, self.n_val = cells.n_train, cells.n_val
+        self.mean, self.sd, self.codes, self.batch_size = mean, sd, dict(codes), batch_size
+
+    def train_dataloader(self) -> DataLoader:
+        """Training cells in random order."""
+        return self._loader(self.train_idx, RandomSampler)
+
+    def val_dataloader(self) -> DataLoader | list:
+        """Validation cells in order; empty if there are none."""
+        return self._loader(self.val_idx, SequentialSampler) if self.n_val else []
+
+    def _loader(self, indices: np.ndarray, order: type) -> DataLoader:
+        rows = torch.as_tensor(np.asarray(indices))
+        dataset = _Latents(
+            self.mean[rows], self.sd[rows], {k: v[rows] for k, v in self.codes.items()}
+        )
+        batches = BatchSampler(order(dataset), self.batch_size, drop_last=False)
+        return DataLoader(dataset, sampler=batches, batch_size=None)
+
+
+class _Latents(Dataset):
+    """Indexed with a list of cells, so that a batch is one indexing of each tensor."""
+
+    def __init__(self, mean: Tensor, sd: Tensor, codes: dict[str, Tensor]):
+        self.mean, self.sd, self.codes = mean, sd, codes
+
+    def __len__(self) -> int:
+        return len(self.mean)
+
+    def __getitem__(self, cells: list[int]) -> dict[str, object]:
+        codes = {name: code[cells] for name, code in self.codes.items()}
+        return {"mean": self.mean[cells], "sd": self.sd[cells], "codes": codes}

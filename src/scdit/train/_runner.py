@@ -1,0 +1,166 @@
+"""One training of two phases: the codec, then the denoiser on the codec's latents."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.callbacks import EarlyStopping
+from scvi.dataloaders import AnnDataLoader
+from scvi.train import TrainRunner
+from torch import nn
+from tqdm.auto import tqdm
+
+from scdit.train._callbacks import BestWeights, PhaseProgress
+from scdit.train._data import CellDataModule, LatentDataModule
+from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
+
+if TYPE_CHECKING:
+    from scvi.model.base import BaseModelClass
+
+PHASES = ("codec", "denoiser")
+_VALIDATIONS = 50  # of a phase at most, where epochs are short
+
+
+class _PhaseRunner(TrainRunner):
+    """scvi's runner, which keeps the history of earlier phases and trainings."""
+
+    def _update_history(self) -> None:
+        earlier = dict(self.model.history_ or {})
+        self.model.is_trained_ = False  # upstream then takes the new history as it is
+        super()._update_history()
+        for name, values in (self.model.history_ or {}).items():
+            if name in earlier:
+                values = values.set_axis(values.index + len(earlier[name]))
+                values = pd.concat([earlier[name], values]).rename_axis("epoch")
+            earlier[name] = values.astype(float)
+        self.model.history_ = earlier
+
+
+class TwoPhaseRunner:
+    """Trains the codec, caches the state of every cell, and trains the denoiser on the cache.
+
+    Parameters
+    ----------
+    model
+        The model; its module is trained in place.
+    cells
+        Batches of counts.
+    max_epochs
+        Passes over the training cells, per phase.
+    plan_kwargs
+        Arguments of :class:`CodecPlan` and :class:`DenoiserPlan`, per phase.
+    early_stopping
+        Stop a phase when its validation loss has not improved for `patience` validations. The best
+        weights are kept in any case if there are validation cells.
+    patience
+        See `early_stopping`.
+    silent
+        No progress bar.
+    **trainer_kwargs
+        Passed to :class:`scvi.train.TrainRunner` for both phases.
+    """
+
+    def __init__(
+        self,
+        model: BaseModelClass,
+        cells: CellDataModule,
+        *,
+        max_epochs: Mapping[str, int],
+        plan_kwargs: Mapping[str, Mapping[str, object]],
+        early_stopping: bool = True,
+        patience: int = 8,
+        silent: bool = False,
+        **trainer_kwargs: object,
+    ):
+        self.model, self.cells, self.max_epochs = model, cells, max_epochs
+        self.codec_plan = CodecPlan(model.module, **plan_kwargs["codec"])
+        self.denoiser_plan = DenoiserPlan(model.module, **plan_kwargs["denoiser"])
+        self.early_stopping, self.patience, self.silent = early_stopping, patience, silent
+        self.trainer_kwargs = trainer_kwargs
+
+    def __call__(self) -> None:
+        """Run both phases."""
+        module = self.model.module
+        steps = math.ceil(self.cells.n_train / self.cells.batch_size)
+        total = steps * sum(self.max_epochs.values())
+        with tqdm(total=total, disable=self.silent, unit="batch") as bar:
+            self._fit(self.codec_plan, self.cells, module.codec, bar)
+            self.model.is_trained_ = False  # until the second phase is done
+            latents = self._cache()
+            module.train()
+            self._fit(self.denoiser_plan, latents, module.ema, bar)
+
+    def _fit(
+        self, plan: _Plan, data: LightningDataModule, network: nn.Module, bar: tqdm
+    ) -> None:
+        max_epochs = self.max_epochs[plan.phase]
+        monitor = f"{plan.phase}_loss_validation"
+        progress = PhaseProgress(bar, plan.phase)
+        callbacks = [progress, *self.trainer_kwargs.get("callbacks", [])]  # type: ignore[misc]
+        options: dict[str, object] = {}
+        if data.n_val:
+            callbacks.append(BestWeights(network, monitor))
+            if self.early_stopping:
+                callbacks.append(EarlyStopping(monitor, patience=self.patience))
+            options["check_val_every_n_epoch"] = max(1, max_epochs // _VALIDATIONS)
+        n_batches = math.ceil(data.n_train / data.batch_size)
+        options |= {
+            "gradient_clip_val": plan.gradient_clip,
+            "enable_progress_bar": False,
+            "log_every_n_steps": min(10, n_batches),
+            **self.trainer_kwargs,
+            "callbacks": callbacks,
+        }
+        with _quiet_lightning():
+            _PhaseRunner(
+                self.model, training_plan=plan, data_splitter=data, max_epochs=max_epochs, **options
+            )()
+        progress.skip_to_end(max_epochs * n_batches)
+
+    @torch.inference_mode()
+    def _cache(self) -> LatentDataModule:
+        """States of all cells; sets the module's normalisation from the training cells."""
+        module = self.model.module
+        loader = AnnDataLoader(self.cells.adata_manager, batch_size=self.cells.batch_size)
+        means, sds, codes = [], [], {name: [] for name in module.condition_names}
+        for batch in loader:
+            posterior = module.inference(**module._get_inference_input(batch))
+            means.append(posterior["mean"].cpu())
+            sds.append(posterior["sd"].cpu())
+            for name, kept in codes.items():
+                kept.append(batch[name][:, 0].long())
+        mean, sd = torch.cat(means), torch.cat(sds)
+        train = torch.as_tensor(np.asarray(self.cells.train_idx))
+        state_mean = mean[train].mean(0)
+        state_sd = (mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)).sqrt()
+        module.state_mean.copy_(state_mean)
+        # a dimension without variance (one library size, say) is kept as it is
+        module.state_sd.copy_(torch.where(state_sd > 1e-4, state_sd, 1.0))
+        state_mean, state_sd = module.state_mean.cpu(), module.state_sd.cpu()
+        return LatentDataModule(
+            self.cells,
+            (mean - state_mean) / state_sd,
+            sd / state_sd,
+            {name: torch.cat(kept) for name, kept in codes.items()},
+            batch_size=self.cells.batch_size,
+        )
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's lines about devices out of the one progress bar; its warnings stay."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,50 @@
+import os
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets, from SCDIT_DATA."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    path = Path(os.environ.get("SCDIT_DATA", default))
+    if not path.is_dir():
+        pytest.skip(f"no folder {path}: set SCDIT_DATA to the folder of real data sets")
+    return path
+
+
+@pytest.fixture(scope="session")
+def pbmc68k() -> ad.AnnData:
+    """The real cells inside scanpy, as counts. Shared by all tests: copy before changing."""
+    import scdit
+
+    return scdit.datasets.pbmc68k()
+
+
+@pytest.fixture
+def adata() -> ad.AnnData:
+    """120 cells x 40 genes of three types in two batches, drawn from negative binomials."""
+    rng = np.random.default_rng(0)
+    n_cells, n_genes = 120, 40
+    types = rng.choice(["B", "NK", "T"], n_cells, p=[0.5, 0.2, 0.3])
+    profiles = rng.gamma(0.5, size=(3, n_genes)) + 0.05
+    profiles /= profiles.sum(1, keepdims=True)
+    depth = rng.lognormal(np.log(300), 0.3, n_cells)
+    mean = depth[:, None] * profiles[np.unique(types, return_inverse=True)[1]]
+    counts = rng.poisson(mean * rng.gamma(5, 1 / 5, mean.shape))
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(types),
+            "batch": pd.Categorical(rng.choice(["one", "two"], n_cells)),
+        },
+        index=[f"cell{i}" for i in range(n_cells)],
+    )
+    var = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
+    return ad.AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs, var=var)

@@ -1,0 +1,50 @@
+import re
+
+import pytest
+
+import scdit
+
+
+@pytest.fixture
+def page(train, test, fresh, tmp_path) -> str:
+    fresh.uns["scdit"] = {"sampler": "ddim", "note": "<b>50 steps</b>"}
+    table = scdit.tl.evaluate(
+        test, fresh, labels_key="cell_type", reference=train, metrics=["mmd", "marker_slope"]
+    )
+    path = scdit.tl.report(
+        test,
+        fresh,
+        tmp_path / "report.html",
+        labels_key="cell_type",
+        reference=train,
+        evaluation=table,
+        basis="pca",
+    )
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_stands_alone(page):
+    assert page.count('src="data:image/png;base64,') == 4
+    assert not re.search(r"<script|<link|https?://", page)
+
+
+def test_the_page_shows_table_labels_and_provenance(page):
+    assert "Unbiased squared maximum mean discrepancy" in page
+    assert "Each label" in page
+    assert "ddim" in page
+    assert "&lt;b&gt;50 steps" in page
+
+
+def test_the_page_evaluates_by_itself_and_without_labels(test, fresh, tmp_path, monkeypatch):
+    seen = {}
+
+    def evaluate(real, generated, **kwargs):
+        seen.update(kwargs)
+        return scdit.tl.evaluate(real, generated, metrics=["mmd"], **kwargs)
+
+    monkeypatch.setattr("scdit.tl._report.evaluate", evaluate)
+    path = scdit.tl.report(test, fresh, tmp_path / "report.html", basis="pca")
+    assert seen["labels_key"] is None
+    text = path.read_text(encoding="utf-8")
+    assert "copies of them cannot be found" in text
+    assert "Provenance" not in text
