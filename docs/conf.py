@@ -33,7 +33,8 @@ nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
 rows = [
-    f"| `{m.name}` | {m.about.replace('|', chr(92) + '|')} | {m.better} |" for m in METRICS.values()
+    f"| `{m.name}` | {m.about.replace('|', chr(92) + '|')} | {m.better} |"
+    for m in METRICS.values()
 ]
 myst_substitutions = {
     "metrics": "\n".join(["| metric | what it measures | better |", "|---|---|---|", *rows])

@@ -1,7 +1,7 @@
 """Train on real cells, generate new ones, and compare them with held-out real cells.
 
-    python scripts/demo.py
-    python scripts/demo.py --data my.h5ad --labels cell_type
+python scripts/demo.py
+python scripts/demo.py --data my.h5ad --labels cell_type
 """
 
 import argparse
@@ -56,9 +56,7 @@ def load(path: Path | None, labels_key: str | None, layer: str | None) -> ad.Ann
     return adata
 
 
-def split(
-    adata: ad.AnnData, labels_key: str | None, seed: int
-) -> tuple[ad.AnnData, ad.AnnData]:
+def split(adata: ad.AnnData, labels_key: str | None, seed: int) -> tuple[ad.AnnData, ad.AnnData]:
     """Hold out a fifth of the cells, of every label where there are labels."""
     stratify = None
     if labels_key is not None:
@@ -97,9 +95,7 @@ def short_table(table: pd.DataFrame) -> str:
 
 def main() -> None:
     """Run the demo."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="h5ad file of counts [PBMCs inside scanpy]")
     parser.add_argument("--labels", help="column of obs with cell types")
     parser.add_argument("--layer", help="layer of the counts [X]")

@@ -5,7 +5,7 @@ Nothing here knows what a cell is, and nothing needs scvi-tools or scanpy.
 
 from scdit.diffusion._guidance import guide
 from scdit.diffusion._noise import KeyedNoise
-from scdit.diffusion._prediction import PREDICTIONS, convert, target
+from scdit.diffusion._prediction import PREDICTIONS, convert, expected, target
 from scdit.diffusion._samplers import SAMPLERS, sample, sampler_names, time_grid
 from scdit.diffusion._schedule import SCHEDULES, Coefficients, Schedule
 
@@ -17,6 +17,7 @@ __all__ = [
     "KeyedNoise",
     "Schedule",
     "convert",
+    "expected",
     "guide",
     "sample",
     "sampler_names",

@@ -6,8 +6,10 @@ one test against the Gaussian oracle. The time grid is float64 on the CPU, the s
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,10 +82,19 @@ def _logsnr_grid(u: Tensor, schedule: Schedule) -> Tensor:
     return t
 
 
-def _steps(times: Tensor, schedule: Schedule) -> Iterator[tuple[int, float, Coefficients, Coefficients]]:
-    """(step number, its time, coefficients now, coefficients after), all float64 scalars."""
-    for i in range(len(times) - 1):
-        yield i, float(times[i]), schedule(times[i]), schedule(times[i + 1])
+class _Step(NamedTuple):
+    """A step of the time grid: its number, times and coefficients before and after, float64."""
+
+    number: int
+    t: float
+    now: Coefficients
+    s: float
+    after: Coefficients
+
+
+def _steps(times: Tensor, schedule: Schedule) -> Iterator[_Step]:
+    for i, (t, s) in enumerate(itertools.pairwise(times)):
+        yield _Step(i, float(t), schedule(t), float(s), schedule(s))
 
 
 def ddim(
@@ -96,7 +107,7 @@ def ddim(
     variance of q(x_s | x_t, x_0): ``x_s = alpha_s x0 + sqrt(sigma_s^2 - eta^2 var) eps + eta sd z``.
     `eta` = 0 follows the probability flow, `eta` = 1 is ancestral sampling (DDPM).
     """
-    for i, t, now, after in _steps(times, schedule):
+    for i, t, now, _, after in _steps(times, schedule):
         x0, eps = denoise(x, t)
         sd = eta * math.sqrt(max(_posterior_variance(now, after), 0.0))
         x = after.alpha.item() * x0 + math.sqrt(max(after.sigma.item() ** 2 - sd**2, 0.0)) * eps
@@ -116,13 +127,109 @@ def ddpm(
     yield from ddim(denoise, x, times, schedule, noise, eta=1.0)
 
 
+def euler(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
+) -> Iterator[Tensor]:
+    """First order on the probability flow (:func:`ab2` without its memory)."""
+    yield from _angular(denoise, x, times, schedule, memory=False)
+
+
+def ab2(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
+) -> Iterator[Tensor]:
+    r"""Two-step Adams-Bashforth on the probability flow, one network call per step.
+
+    In the angle :math:`\theta = \arctan(\sigma / \alpha)` and with
+    :math:`y = x / \sqrt{\alpha^2 + \sigma^2}` the flow of every Gaussian path is
+    :math:`dy / d\theta = \cos\theta\, \epsilon - \sin\theta\, x_0`, which vanishes for standard
+    normal data: no step shrinks it, as steps of ddim do.
+    """
+    yield from _angular(denoise, x, times, schedule, memory=True)
+
+
+def _angular(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, memory: bool
+) -> Iterator[Tensor]:
+    earlier: tuple[Tensor, float] | None = None  # the last slope and step
+    for _, t, now, _, after in _steps(times, schedule):
+        x0, eps = denoise(x, t)
+        slope = _slope(x0, eps, now)
+        step = _angle(after) - _angle(now)
+        direction = slope
+        if earlier is not None:
+            direction = slope + 0.5 * step / earlier[1] * (slope - earlier[0])
+        if memory:
+            earlier = slope, step
+        x = (x / _radius(now) + step * direction) * _radius(after)
+        yield x
+
+
+def heun(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
+) -> Iterator[Tensor]:
+    """Trapezoidal rule in the angle of :func:`ab2`, two calls per step but the last.
+
+    Karras et al. 2022 (arXiv 2206.00364), algorithm 1, without its noise.
+    """
+    for _, t, now, s, after in _steps(times, schedule):
+        x0, eps = denoise(x, t)
+        slope = _slope(x0, eps, now)
+        y, step = x / _radius(now), _angle(after) - _angle(now)
+        if after.sigma > 0:
+            x0, eps = denoise((y + step * slope) * _radius(after), s)
+            slope = 0.5 * (slope + _slope(x0, eps, after))
+        x = (y + step * slope) * _radius(after)
+        yield x
+
+
+def dpmpp_2m(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
+) -> Iterator[Tensor]:
+    """DPM-Solver++(2M), Lu et al. 2022 (arXiv 2211.01095), algorithm 2; one call per step."""
+    earlier: tuple[Tensor, float] | None = None  # the last x0 and the step in log-SNR / 2
+    for _, t, now, _, after in _steps(times, schedule):
+        x0, _ = denoise(x, t)
+        if after.sigma == 0:
+            x = after.alpha.item() * x0
+            yield x
+            continue
+        # expm1(-h) as a ratio, which stays finite where alpha = 0 and the log-SNR is not
+        decay = (after.sigma * now.alpha / (now.sigma * after.alpha)).item()
+        h = -math.log(decay) if decay > 0 else math.inf
+        estimate = x0
+        if earlier is not None and math.isfinite(earlier[1]):
+            estimate = x0 + 0.5 * h / earlier[1] * (x0 - earlier[0])
+        earlier = x0, h
+        x = (after.sigma / now.sigma).item() * x + after.alpha.item() * (1 - decay) * estimate
+        yield x
+
+
+def _slope(x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:
+    return (c.alpha.item() * eps - c.sigma.item() * x0) / _radius(c)
+
+
+def _radius(c: Coefficients) -> float:
+    return math.hypot(c.alpha.item(), c.sigma.item())
+
+
+def _angle(c: Coefficients) -> float:
+    return math.atan2(c.sigma.item(), c.alpha.item())
+
+
 def _posterior_variance(now: Coefficients, after: Coefficients) -> float:
     """Variance of q(x_s | x_t, x0), from time t (`now`) to s (`after`)."""
     forward = now.sigma**2 - (now.alpha / after.alpha) ** 2 * after.sigma**2
     return (forward * after.sigma**2 / now.sigma**2).item()
 
 
-SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {"ddpm": ddpm, "ddim": ddim}
+SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {
+    "ab2": ab2,
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "dpmpp_2m": dpmpp_2m,
+    "euler": euler,
+    "heun": heun,
+}
 """Name -> sampler. Each yields the state after every step; the last one is the sample."""
 
 

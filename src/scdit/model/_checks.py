@@ -115,6 +115,12 @@ def align_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:
     return adata[:, list(genes)].copy()
 
 
+def check_positive_int(name: str, value: object) -> None:
+    """Raise ValueError unless `value` is an integer above zero."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
 def did_you_mean(name: object, known) -> str:
     """``; did you mean 'x'?`` or nothing."""
     close = get_close_matches(str(name), [str(k) for k in known], n=1)

@@ -77,12 +77,12 @@ class Composition:
         wanted = pd.DataFrame(dict(given), index=range(n))
         if wanted.empty:
             return rng.integers(len(self.library_size), size=n)
-        for combination, cells in wanted.groupby(list(given), sort=True).groups.items():
+        for combination, cells in wanted.groupby(list(given), sort=True):
             pool = np.arange(len(self.library_size))
             for name, code in zip(given, combination, strict=True):
                 matching = pool[self.codes[name][pool] == code]
                 pool = matching if len(matching) else pool
-            rows[np.asarray(cells)] = rng.choice(pool, size=len(cells))
+            rows[cells.index] = rng.choice(pool, size=len(cells))
         return rows
 
 

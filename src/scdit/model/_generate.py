@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,13 @@ from anndata import AnnData
 from tqdm.auto import tqdm
 
 from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
+from scdit.model._checks import check_positive_int
 from scdit.model._conditions import Composition, Condition, resolve_codes, resolve_n
 from scdit.module import SCDiTModule
 
 _CONDITIONS, _LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
-Request = str | Mapping[str, int] | Sequence[str] | pd.Series | None
+_DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
+Request: TypeAlias = str | Mapping[str, int] | Sequence[str] | pd.Series | None
 
 
 class GenerateMixin:
@@ -35,8 +38,8 @@ class GenerateMixin:
         labels: Request = None,
         batch: Request = None,
         covariates: Mapping[str, Request] | None = None,
-        sampler: str = "ddim",
-        n_steps: int = 50,
+        sampler: str = "ab2",
+        n_steps: int | None = None,
         eta: float | None = None,
         guidance_scale: float | Mapping[str, float] = 1.0,
         library_size: str | float | Sequence[float] = "model",
@@ -58,9 +61,12 @@ class GenerateMixin:
         covariates
             The same for registered covariates, by column: ``{"condition": "stim"}``.
         sampler
-            ``"ddim"`` (fast, deterministic given the noise) or ``"ddpm"`` (ancestral).
+            ``"ab2"`` (second order, the most accurate for its cost), ``"dpmpp_2m"``, ``"heun"``,
+            ``"euler"``, ``"ddim"`` or ``"ddpm"``, see :mod:`scdit.diffusion`.
         n_steps
-            Number of steps; each costs one call of the network per cell.
+            Number of steps; each costs one call of the network per cell, two with heun. None for
+            20 with second-order samplers, 100 with euler and ddim, 250 with ddpm. Few steps of ddim
+            narrow the distribution: by 2.5% at 50 steps, 12% at 10.
         eta
             Noise added by ddim, 0 (default) to 1 (as much as ddpm).
         guidance_scale
@@ -96,10 +102,12 @@ class GenerateMixin:
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
         options = _sampler_options(sampler, eta)
+        n_steps = _DEFAULT_STEPS[sampler] if n_steps is None else n_steps
+        check_positive_int("n_steps", n_steps)
         times = time_grid(n_steps, self.module.schedule)
         requests = self._requests(labels, batch, covariates)
         n = resolve_n(n, requests | _per_cell("library_size", library_size))
-        _check_positive_int("batch_size", batch_size)
+        check_positive_int("batch_size", batch_size)
         scale = self._guidance(guidance_scale)
 
         noise, composition = KeyedNoise(rng), Composition(**self.composition_)
@@ -212,11 +220,6 @@ def _sampler_options(sampler: str, eta: float | None) -> dict[str, float]:
 def _per_cell(name: str, request: object) -> dict[str, object]:
     """A request that is one value per cell, as :func:`resolve_n` takes it."""
     return {} if isinstance(request, str) or np.ndim(request) == 0 else {name: request}
-
-
-def _check_positive_int(name: str, value: object) -> None:
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 
 def _version() -> str:

@@ -16,15 +16,15 @@ from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
-from scdit.model._checks import align_genes, check_conditions, check_counts
+from scdit.model._checks import align_genes, check_conditions, check_counts, check_positive_int
 from scdit.model._conditions import Condition
 from scdit.model._generate import GenerateMixin
 from scdit.module import SCDiTModule
 from scdit.train import (
+    DEFAULT_BATCH_SIZE,
     PHASES,
     CellDataModule,
     TwoPhaseRunner,
-    default_batch_size,
     default_epochs,
     initialise_codec,
 )
@@ -85,7 +85,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
         n_tokens: int = 4,
         width: int = 128,
-        depth: int = 4,
+        depth: int = 3,
         n_heads: int = 4,
         dropout_rate: float = 0.0,
         schedule: str = "cosine",
@@ -195,7 +195,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
-        batch_size: int | None = None,
+        batch_size: int | Mapping[str, int] | None = None,
         early_stopping: bool = True,
         plan_kwargs: Mapping[str, Mapping[str, object]] | None = None,
         silent: bool = False,
@@ -207,7 +207,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         ----------
         max_epochs
             Passes over the training cells: one number for each phase, or
-            ``{"codec": 60, "denoiser": 500}``. None adapts them to the number of cells.
+            ``{"codec": 20, "denoiser": 100}``. None adapts them to the number of cells.
         accelerator, devices
             Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
         train_size, validation_size
@@ -216,7 +216,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size
-            Cells per step; None adapts it to the number of cells.
+            Cells per step: one number or one per phase; None for 64 (codec) and 128 (denoiser).
         early_stopping
             End a phase when its validation loss has stopped falling.
         plan_kwargs
@@ -236,23 +236,21 @@ class SCDiT(GenerateMixin, BaseModelClass):
             raise ValueError("this model was loaded without data: load it with adata= to train it")
         if self.adata.n_obs < 2:
             raise ValueError("adata has one cell: a distribution cannot be learnt from it")
-        defaults = default_epochs(self.adata.n_obs)
-        epochs = _per_phase("max_epochs", max_epochs, defaults)
-        for phase, value in epochs.items():
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"max_epochs must be a positive integer, got {value!r} for {phase}")
-        plans = _per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in PHASES})
+        batch_sizes = _per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
         cells = CellDataModule(
             self.adata_manager,
             train_size,
             validation_size,
             shuffle_set_split,
-            batch_size=batch_size or default_batch_size(self.adata.n_obs),
+            batch_size=batch_sizes["codec"],
         )
+        epochs = _per_phase("max_epochs", max_epochs, default_epochs(cells.n_train, batch_sizes))
+        plans = _per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in PHASES})
         runner = TwoPhaseRunner(
             self,
             cells,
             max_epochs=epochs,
+            batch_size=batch_sizes,
             plan_kwargs=plans,
             early_stopping=early_stopping,
             accelerator=accelerator,
@@ -351,13 +349,22 @@ class SCDiT(GenerateMixin, BaseModelClass):
         )
 
 
-def _per_phase(name: str, given: object, defaults: Mapping[str, object]) -> dict[str, object]:
-    """One value for all phases, or a mapping from phases to values, over the defaults."""
+def _per_phase(name: str, given: object, defaults: Mapping) -> dict:
+    """One value for all phases, or a mapping from phases to values, over the defaults.
+
+    Raises
+    ------
+    ValueError
+        If a phase is unknown, or the values are numbers and not positive.
+    """
     if given is None:
         return dict(defaults)
-    if not isinstance(given, Mapping):
-        return dict.fromkeys(PHASES, given)
-    unknown = set(given) - set(PHASES)
+    is_per_phase = isinstance(given, Mapping)
+    values = {**defaults, **given} if is_per_phase else dict.fromkeys(PHASES, given)
+    unknown = set(values) - set(PHASES)
     if unknown:
         raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(PHASES)}")
-    return {**defaults, **given}
+    for phase, value in values.items():
+        if isinstance(defaults[phase], int):
+            check_positive_int(f"{name} of the {phase}", value)
+    return values

@@ -15,6 +15,7 @@ from scdit.diffusion import (
     SCHEDULES,
     KeyedNoise,
     convert,
+    expected,
     guide,
     sample,
     target,
@@ -112,7 +113,7 @@ class SCDiTModule(BaseModuleClass):
     ) -> LossOutput:
         """Negative evidence lower bound of the codec, in nats per cell."""
         counts = tensors[REGISTRY_KEYS.X_KEY]
-        reconstruction = -generative_outputs["counts"].log_prob(counts).sum(1)
+        reconstruction = self.codec.reconstruction_loss(counts, generative_outputs["counts"])
         kl = self.codec.kl(inference_outputs["mean"], inference_outputs["sd"])
         return LossOutput(
             loss=(reconstruction + kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
@@ -129,30 +130,41 @@ class SCDiTModule(BaseModuleClass):
         return x * self.state_sd + self.state_mean
 
     def denoiser_loss(
-        self, x0: Tensor, codes: Mapping[str, Tensor], t: Tensor, eps: Tensor, *, ema: bool = False
+        self,
+        mean: Tensor,
+        sd: Tensor,
+        codes: Mapping[str, Tensor],
+        t: Tensor,
+        noise: tuple[Tensor, Tensor],
+        *,
+        ema: bool = False,
     ) -> Tensor:
         """Squared error of the prediction, mean over dimensions, (cells,).
 
+        The network is asked for the expected target given the noisy state and the cell's
+        posterior, see :func:`scdit.diffusion.expected`.
+
         Parameters
         ----------
-        x0
-            Standardised states (cells, n_state).
+        mean, sd
+            Posterior of the standardised states, (cells, n_state).
         codes
             Codes (cells,) of each condition.
         t
-            Times (cells,) in [0, 1].
-        eps
-            Standard normal noise (cells, n_state).
+            Times (cells,) in (0, 1].
+        noise
+            Standard normal numbers (cells, n_state): of the posterior, and of the diffusion.
         ema
             Use the averaged denoiser and all conditions (validation); otherwise the trained one,
             with conditions dropped at random.
         """
-        c = self.schedule(t).to(x0)
-        x_t = c.alpha * x0 + c.sigma * eps
+        c = self.schedule(t).to(mean)
+        x_t = c.alpha * (mean + sd * noise[0]) + c.sigma * noise[1]
         if ema:
             output = self.ema(x_t, t, codes)
         else:
             output = self.denoiser(x_t, t, drop_conditions(codes, self.condition_dropout))
+        x0, eps = expected(mean, sd, x_t, c)
         return (output - target(self.prediction, x0, eps, c)).pow(2).mean(1)
 
     @torch.inference_mode()

@@ -3,6 +3,7 @@
 Torch only; usable without scvi-tools or scanpy.
 """
 
+from scdit.nn._calibrate import fit_marginals
 from scdit.nn._codec import LatentCodec
 from scdit.nn._counts import NegativeBinomial
 from scdit.nn._dit import DiT
@@ -15,4 +16,5 @@ __all__ = [
     "NegativeBinomial",
     "TimeEmbedding",
     "drop_conditions",
+    "fit_marginals",
 ]

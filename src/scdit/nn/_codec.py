@@ -10,9 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scdit.nn._counts import NegativeBinomial
+from scdit.nn._likelihood import cell_negative_log_likelihood
 
 _TARGET = 1e4  # counts per cell to which the encoder's input is normalised before the logarithm
 _MAX_PCS = 50
+_RANK = 8  # of the dispersion's dependence on the cell
+_THINNING = 0.5  # in training, up to this share of the counts is hidden from the encoder
+# precisions of the Gaussian priors, in cells: genes with few counts keep small weights
+_PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_THETA = 100.0, 30.0, 0.25
 
 
 class LatentCodec(nn.Module):
@@ -22,6 +27,9 @@ class LatentCodec(nn.Module):
     linear skip; the decoder adds a linear and a nonlinear part, so that weak programmes are there
     from the first step. The *state* (cells, n_latent + 1) is the latent vector and, last, the log
     library size: a diffusion over states generates both jointly.
+
+    Counts above a gene's cap are treated as the cap: without it, a few freak cells decide the
+    gene's dispersion, the principal components and when training overfits.
 
     Parameters
     ----------
@@ -43,7 +51,7 @@ class LatentCodec(nn.Module):
 
     Notes
     -----
-    Call :meth:`initialise` before training: the principal components are fixed buffers.
+    Call :meth:`initialise` before training: caps and principal components are fixed buffers.
     """
 
     def __init__(
@@ -63,10 +71,12 @@ class LatentCodec(nn.Module):
         self.n_genes, self.n_pcs = n_genes, min(_MAX_PCS, n_genes)
         self.n_latent = min(n_latent, self.n_pcs)
         self.dispersion = dispersion
+        self.register_buffer("cap", torch.full((n_genes,), torch.inf))
         self.register_buffer("pc_mean", torch.zeros(n_genes))
         self.register_buffer("pc_loadings", torch.zeros(n_genes, self.n_pcs))
         self.register_buffer("pc_sd", torch.ones(self.n_pcs))
         self.register_buffer("log_library_moments", torch.tensor([0.0, 1.0]))
+        self.register_buffer("log_theta_trend", torch.zeros(n_genes))
 
         def hidden(n_in: int) -> nn.Sequential:
             return nn.Sequential(
@@ -80,12 +90,10 @@ class LatentCodec(nn.Module):
         self.decoder_hidden = hidden(self.n_latent)
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
-        self.log_theta = nn.Parameter(torch.full((n_genes,), 2.3))
+        self.log_theta = nn.Parameter(torch.zeros(n_genes))
         if dispersion == "gene-cell":
-            rank = min(8, n_genes)
-            self.theta_in = nn.Linear(self.n_latent + n_hidden, rank)
-            self.theta_out = nn.Linear(rank, n_genes, bias=False)
-            nn.init.zeros_(self.theta_out.weight)
+            self.theta_in = nn.Linear(self.n_latent + n_hidden, min(_RANK, n_genes))
+            self.theta_out = nn.Linear(min(_RANK, n_genes), n_genes, bias=False)
 
     @property
     def n_state(self) -> int:
@@ -97,74 +105,93 @@ class LatentCodec(nn.Module):
 
     @torch.no_grad()
     def initialise(self, start: Mapping[str, Tensor]) -> None:
-        """Set the principal components, and start the weights from them.
+        """Set the buffers from training cells, and start the weights from them.
 
         Parameters
         ----------
         start
-            ``pc_mean`` (genes,), ``pc_loadings`` (genes, n_pcs), ``pc_sd`` (n_pcs,),
-            ``log_library_moments`` (2,), ``log_proportions`` (genes,), ``log_theta`` (genes,),
-            ``loading_scale`` (genes,).
+            The buffers by name, and ``log_proportions``, ``log_theta``, ``total`` (counts in all
+            cells), each (genes,).
         """
-        for name in ("pc_mean", "pc_loadings", "pc_sd", "log_library_moments", "log_theta"):
-            getattr(self, name).copy_(start[name])
+        for name, buffer in self.named_buffers():
+            buffer.copy_(start[name])
+        self.log_theta.copy_(start["log_theta"])
         nn.init.zeros_(self.encoder_skip.bias)
         self.encoder_skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
         self.encoder[-1].weight.mul_(0.1)
         self.encoder[-1].bias.zero_()
         self.encoder[-1].bias[self.n_latent :] = -1.0
-        first = slice(0, self.n_latent)
-        self.decoder_linear.weight.copy_(
-            start["pc_loadings"][:, first] * start["pc_sd"][first] * start["loading_scale"][:, None]
-        )
+        # loadings in units of log1p(c) turned into units of log(c), d log1p(c) = c / (1 + c) dlog(c),
+        # and shrunk as the prior on them will do
+        c, total = start["log_proportions"].exp() * _TARGET, start["total"]
+        gain = (1 + c) / (c + 0.3) * total / (total + _PRIOR_LINEAR)
+        n = self.n_latent
+        self.decoder_linear.weight.copy_(self.pc_loadings[:, :n] * self.pc_sd[:n] * gain[:, None])
         nn.init.zeros_(self.decoder_nonlinear.weight)
         self.decoder_nonlinear.bias.copy_(start["log_proportions"])
+        if self.dispersion == "gene-cell":
+            nn.init.zeros_(self.theta_out.weight)
 
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
-        """Parameters with their learning rates: see the notes in ``docs/design_notes.md``.
+        """Parameters with their own learning rates.
 
-        The decoder learns at a fifth of the encoder's rate, the dispersion at twenty times it.
+        The decoder learns at twice the encoder's rate and the dispersion at twenty times it. Their
+        large Adam eps leaves genes with few counts, whose gradients are small, where they are,
+        instead of letting them walk at random.
         """
         encoder = [*self.encoder.parameters(), *self.encoder_skip.parameters()]
         taken = {id(p) for p in encoder} | {id(self.log_theta)}
         decoder = [p for p in self.parameters() if id(p) not in taken]
         return [
             {"params": encoder, "lr": lr},
-            {"params": decoder, "lr": lr / 5},
-            {"params": [self.log_theta], "lr": 20 * lr, "weight_decay": 0.0},
+            {"params": decoder, "lr": 2 * lr, "eps": 1e-2},
+            {"params": [self.log_theta], "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
         ]
 
+    # -- counts -> state -------------------------------------------------------------------------
+
     def encode(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the state given `counts` (cells, genes)."""
-        log_library = counts.sum(1, keepdim=True).clamp_min(1).log()
+        """Mean and standard deviation of the state given `counts` (cells, genes).
+
+        In training, a random share of each cell's counts is hidden: a state has to explain more
+        than the counts it was made from. The library size is never hidden.
+        """
+        seen = self._thin(counts) if self.training else counts
+        library = seen.sum(1, keepdim=True).clamp_min(1)
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = torch.log1p(counts * (_TARGET / log_library.exp()))
+        normalised = torch.log1p(seen.minimum(self.cap) * (_TARGET / library))
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
         centre, spread = self.log_library_moments
-        inputs = torch.cat([scores, (log_library - centre) / spread], dim=1)
+        inputs = torch.cat([scores, (library.log() - centre) / spread], dim=1)
         shift, log_sd = self.encoder(inputs).chunk(2, dim=1)
-        mean = self.encoder_skip(inputs) + shift
-        sd = log_sd.clamp(-8, 2).exp()
+        mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
+        log_library = counts.sum(1, keepdim=True).clamp_min(1).log()
         return (
             torch.cat([mean, log_library], dim=1),
             torch.cat([sd, torch.zeros_like(log_library)], dim=1),
         )
 
-    def kl(self, mean: Tensor, sd: Tensor) -> Tensor:
-        """KL divergence of the latent posterior from N(0, I), (cells,), library size left out."""
-        mean, sd = mean[:, : self.n_latent], sd[:, : self.n_latent]
-        return (0.5 * (mean**2 + sd**2 - 1) - sd.log()).sum(1)
+    @staticmethod
+    def _thin(counts: Tensor) -> Tensor:
+        share = 1 - _THINNING * torch.rand(len(counts), device=counts.device)
+        rows, columns = torch.nonzero(counts, as_tuple=True)
+        thinned = torch.zeros_like(counts)
+        thinned[rows, columns] = torch.binomial(counts[rows, columns], share[rows])
+        return thinned
+
+    # -- state -> counts -------------------------------------------------------------------------
 
     def decode(self, state: Tensor) -> NegativeBinomial:
         """Distribution of the counts (cells, genes) given states (cells, n_state)."""
         latent, log_library = state[:, : self.n_latent], state[:, self.n_latent :]
         hidden = self.decoder_hidden(latent)
         logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden)
-        log_mean = F.log_softmax(logits, dim=1) + log_library
-        log_theta = self.log_theta
+        log_theta = self.log_theta.expand_as(logits)
         if self.dispersion == "gene-cell":
-            log_theta = log_theta + self.theta_out(self.theta_in(torch.cat([latent, hidden], dim=1)))
-        return NegativeBinomial(log_mean, log_theta.clamp(-5, 8))
+            log_theta = log_theta + self.theta_out(self.theta_in(torch.cat([latent, hidden], 1)))
+        return NegativeBinomial(
+            F.log_softmax(logits, dim=1) + log_library, log_theta.clamp(-5, 8)
+        )
 
     def with_library_size(self, state: Tensor, library_size: Tensor) -> Tensor:
         """States (cells, n_state) with given library sizes (cells,) in place of their own."""
@@ -173,3 +200,31 @@ class LatentCodec(nn.Module):
     def draw(self, state: Tensor, uniform: Tensor) -> Tensor:
         """Counts (cells, genes) for states, from `uniform` numbers in [0, 1), (cells, genes)."""
         return self.decode(state).quantile(uniform)
+
+    @torch.no_grad()
+    def shift(self, log_mean: Tensor, log_theta: Tensor) -> None:
+        """Shift each gene's log mean and log dispersion, (genes,), in all cells."""
+        self.decoder_nonlinear.bias.add_(log_mean)
+        self.log_theta.add_(log_theta)
+
+    # -- what is minimised -----------------------------------------------------------------------
+
+    def reconstruction_loss(self, counts: Tensor, decoded: NegativeBinomial) -> Tensor:
+        """Negative log likelihood of the capped counts, (cells,), in nats."""
+        return cell_negative_log_likelihood(
+            decoded.log_mean, decoded.log_theta, counts.minimum(self.cap)
+        )
+
+    def kl(self, mean: Tensor, sd: Tensor) -> Tensor:
+        """KL divergence of the latent posterior from N(0, I), (cells,), library size left out."""
+        mean, sd = mean[:, : self.n_latent], sd[:, : self.n_latent]
+        return (0.5 * (mean**2 + sd**2 - 1) - sd.log()).sum(1)
+
+    def penalty(self) -> Tensor:
+        """Negative log prior of the decoder's weights, in nats per data set."""
+        total = _PRIOR_LINEAR * self.decoder_linear.weight.pow(2).sum()
+        total = total + _PRIOR_NONLINEAR * self.decoder_nonlinear.weight.pow(2).sum()
+        total = total + _PRIOR_THETA * (self.log_theta - self.log_theta_trend).pow(2).sum()
+        if self.dispersion == "gene-cell":
+            total = total + _PRIOR_NONLINEAR * self.theta_out.weight.pow(2).sum()
+        return 0.5 * total

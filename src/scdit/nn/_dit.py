@@ -48,7 +48,7 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """Denoiser of a state vector: dense tokens, transformer blocks, dense read-out.
+    """Denoiser of a state vector: dense tokens, transformer blocks, dense read-out, linear skip.
 
     Every token is a learned linear view of the whole state, so that tokens are not bound to an
     arbitrary cut of the latent dimensions.
@@ -75,9 +75,9 @@ class DiT(nn.Module):
         *,
         n_tokens: int = 4,
         width: int = 128,
-        depth: int = 4,
+        depth: int = 3,
         n_heads: int = 4,
-        mlp_ratio: float = 4.0,
+        mlp_ratio: float = 2.0,
         dropout: float = 0.0,
     ):
         super().__init__()
@@ -94,6 +94,7 @@ class DiT(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = _zero(nn.Linear(width, 2 * width))
         self.read_out = _zero(nn.Linear(n_tokens * width, n_state))
+        self.skip = _zero(nn.Linear(width, 2 * n_state))
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.n_tokens} tokens x {self.width}, depth {self.depth}"
@@ -126,7 +127,10 @@ class DiT(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, c)
         shift, scale = self.modulation(F.silu(c)).unsqueeze(1).chunk(2, dim=-1)
-        return self.read_out(_modulate(self.norm(tokens), shift, scale).flatten(1))
+        out = self.read_out(_modulate(self.norm(tokens), shift, scale).flatten(1))
+        # the best linear prediction at each time, so that the blocks learn the rest
+        gain, offset = self.skip(F.silu(c)).chunk(2, dim=-1)
+        return out + gain * x + offset
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

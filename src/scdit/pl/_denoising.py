@@ -63,7 +63,7 @@ def denoising(
     order = np.random.default_rng(0).permutation(n_cells)
     for step, (ax, xy) in enumerate(zip(panels, points, strict=True)):
         ax.scatter(
-            *xy[order].T, s=point_size(n_cells) * 0.6, c=shades[order], linewidths=0,
+            xy[order, 0], xy[order, 1], s=point_size(n_cells) * 0.6, c=shades[order], linewidths=0,
             rasterized=True,
         )  # fmt: skip
         ax.set(

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from scdit.pl._style import GENERATED, REAL, label_colors, new_axes, point_size
 from scdit.tl._features import fit_features
-from scdit.tl._population import Population, read_population
+from scdit.tl._population import Population, read_labels, read_population
 
 Basis = Literal["umap", "pca"]
 
@@ -61,24 +61,25 @@ def embedding(
     if basis not in ("umap", "pca"):
         raise ValueError(f'`basis` must be "umap" or "pca", not {basis!r}.')
     rng = np.random.default_rng(rng)
-    cells = read_pair(real, generated, layer=layer, labels_key=color)
+    cells = read_pair(real, generated, layer=layer)
     points = _embed(*cells, basis, seed=int(rng.integers(2**31)))
     titles = {"umap": "UMAP", "pca": "PC"}
     panels = new_axes(1 if color is None else 3, axes, panel=(4.2, 4.2), sharex=True, sharey=True)
     size = point_size(sum(map(len, points)))
 
-    _scatter_origin(panels[0], points, size, rng)
+    origin = np.repeat([REAL, GENERATED], [len(xy) for xy in points])
+    _dots(panels[0], np.concatenate(points), origin, size, rng, alpha=0.75)
+    panels[0].set_title("origin")
+    _legend(panels[0], {"real": REAL, "generated": GENERATED}, outside=False)
     if color is not None:
-        labels = [side.labels for side in cells]
+        labels = [read_labels(real, "real", color), read_labels(generated, "generated", color)]
         colors = label_colors(real, color, sorted(set(np.concatenate(labels))))
         for ax, name, xy, other, label in zip(
             panels[1:], ("real", "generated"), points, reversed(points), labels, strict=True
         ):
             # the other side in grey shows where cells are missing
-            ax.scatter(*other.T, s=size, c="#ececec", linewidths=0, rasterized=True)
-            order = rng.permutation(len(xy))
-            shades = [colors[value] for value in label[order]]
-            ax.scatter(*xy[order].T, s=size, c=shades, linewidths=0, rasterized=True)
+            _dots(ax, other, np.full(len(other), "#ececec"), size, rng)
+            _dots(ax, xy, np.array([colors[value] for value in label]), size, rng)
             ax.set_title(f"{name}: {color}")
         present = [value for value in colors if any(value in side for side in labels)]
         _legend(panels[-1], {value: colors[value] for value in present}, outside=True)
@@ -90,17 +91,16 @@ def embedding(
 
 
 def read_pair(
-    real: AnnData, generated: AnnData, *, layer: str | None, labels_key: str | None = None
+    real: AnnData, generated: AnnData, *, layer: str | None
 ) -> tuple[Population, Population]:
     """Read the counts of both sides, with the genes in the order of `real`."""
     return (
-        read_population(real, "real", layer=layer, labels_key=labels_key),
+        read_population(real, "real", layer=layer),
         read_population(
             generated,
             "generated",
             genes=list(real.var_names),
             layer=layer if layer is not None and layer in generated.layers else None,
-            labels_key=labels_key,
         ),
     )
 
@@ -116,24 +116,26 @@ def _embed(
     # importing it takes seconds, and warns that TensorFlow is missing, which nothing here needs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)
-        from umap import UMAP
+        from umap import UMAP  # type: ignore[import-untyped]
 
     mapper = UMAP(n_neighbors=min(15, len(real) - 1), random_state=seed, n_jobs=1).fit(real_pcs)
     return mapper.embedding_, mapper.transform(generated_pcs)
 
 
-def _scatter_origin(
-    ax: Axes, points: tuple[np.ndarray, np.ndarray], size: float, rng: np.random.Generator
+def _dots(
+    ax: Axes,
+    xy: np.ndarray,
+    colors: np.ndarray,
+    size: float,
+    rng: np.random.Generator,
+    alpha: float = 1,
 ) -> None:
-    """Draw both sides in one panel, in random order so that neither hides the other."""
-    shades = np.repeat([REAL, GENERATED], [len(xy) for xy in points])
-    xy = np.concatenate(points)
+    """Draw points in random order, so that no colour hides another."""
     order = rng.permutation(len(xy))
     ax.scatter(
-        *xy[order].T, s=size, c=shades[order], alpha=0.75, linewidths=0, rasterized=True
-    )
-    ax.set_title("origin")
-    _legend(ax, {"real": REAL, "generated": GENERATED}, outside=False)
+        xy[order, 0], xy[order, 1], s=size, c=colors[order], alpha=alpha, linewidths=0,
+        rasterized=True,
+    )  # fmt: skip
 
 
 def _legend(ax: Axes, colors: dict[str, str], *, outside: bool) -> None:
@@ -142,7 +144,11 @@ def _legend(ax: Axes, colors: dict[str, str], *, outside: bool) -> None:
         ax.scatter([], [], s=36, c=shade, linewidths=0, label=name)
         for name, shade in colors.items()
     ]
-    place = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)} if outside else {"loc": "best"}
     ax.legend(
-        handles=handles, frameon=False, handletextpad=0.2, ncols=1 + (len(colors) > 16), **place
+        handles=handles,
+        loc="center left" if outside else "best",
+        bbox_to_anchor=(1.02, 0.5) if outside else None,
+        frameon=False,
+        handletextpad=0.2,
+        ncols=1 + (len(colors) > 16),
     )

@@ -20,7 +20,7 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
     factor; to the left a distance is smaller (or a score higher) than between real cells, which
     is a symptom of shrinkage or copying rather than a merit. For metrics that should be *closer*
     to an ideal, the factor is that between value and floor, in either direction. Values and
-    floors stand beside; a metric without a ratio (a floor of 0 or below) has only them.
+    floors stand beside; a metric without a ratio (one of the two is negative) has only them.
 
     Parameters
     ----------
@@ -68,26 +68,35 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
     )
     ax.tick_params(axis="y", length=0)
     for y, value, floor in zip(height, rows["value"], rows["floor"], strict=True):
-        place = {"transform": ax.get_yaxis_transform(), "va": "center", "fontsize": "small"}
-        ax.text(1.09, y, f"{value:.3g}", ha="right", **place)
-        ax.text(1.19, y, f"{floor:.3g}", ha="right", color=NEUTRAL, **place)
-    for x, name, color in ((1.09, "value", "black"), (1.19, "floor", NEUTRAL)):
-        ax.text(
-            x, 0.9, name, ha="right", va="center", fontsize="small", color=color,
-            transform=ax.get_yaxis_transform(),
-        )  # fmt: skip
+        _columns(ax, float(y), _brief(value), _brief(floor))
+    _columns(ax, 1.0, "value", "floor")
     despine(ax)
     ax.spines["left"].set_visible(False)
     return ax
 
 
+def _columns(ax: Axes, y: float, value: str, floor: str) -> None:
+    """Write two words to the right of the axes."""
+    for x, word, color in ((1.11, value, "black"), (1.23, floor, NEUTRAL)):
+        ax.text(
+            x, y, word, color=color, ha="right", va="center", fontsize="small",
+            transform=ax.get_yaxis_transform(),
+        )  # fmt: skip
+
+
+def _brief(x: float) -> str:
+    """Write a number in six characters or fewer."""
+    return f"{x:.3g}" if abs(x) >= 0.01 or x == 0 else f"{x:.4f}"
+
+
 def _shortfall(row: pd.Series) -> float:
     """Return how many times worse than its floor a metric is; NaN where no ratio exists."""
-    value, floor = row["value"], row["floor"]
-    if not (value > 0 and floor > 0):
+    value, floor = np.float64(row["value"]), np.float64(row["floor"])
+    if value == floor:
+        return 1.0
+    # unbiased distances may fall below 0; a score that real cells hardly reach ranks nothing
+    if min(value, floor) < 0 or (row["better"] == "higher" and floor < 0.1):
         return float("nan")
-    if row["better"] == "lower":
-        return value / floor
-    if row["better"] == "higher":
-        return floor / value
-    return max(value / floor, floor / value)
+    with np.errstate(divide="ignore"):
+        worse = {"lower": value / floor, "higher": floor / value}
+        return float(worse.get(row["better"], max(worse.values())))

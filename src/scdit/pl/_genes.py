@@ -55,9 +55,7 @@ def gene_statistics(
     seen = (first.mean > 0) & (second.mean > 0)
     _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", log=True)
     varying = seen & (first.variance > 0) & (second.variance > 0)
-    _identity(
-        panels[1], first.variance[varying], second.variance[varying], "variance", log=True
-    )
+    _identity(panels[1], first.variance[varying], second.variance[varying], "variance", log=True)
     _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", log=False)
     return panels
 

@@ -24,8 +24,8 @@ def training(
     ----------
     model_or_history
         A trained model, or its ``history``: a mapping from names to data frames of one column,
-        indexed by epoch. Series called ``<name>_loss_train`` and ``<name>_loss_validation`` share
-        a panel.
+        indexed by epoch. The series ``<phase>_loss_train`` and ``<phase>_loss_validation`` share
+        a panel; parts of a loss, such as ``codec_reconstruction_loss_train``, are left out.
     axes
         As many axes as there are losses. Made if None.
 
@@ -43,7 +43,7 @@ def training(
         raise ValueError("There is no history yet: train the model first.")
     curves: dict[str, dict[str, pd.Series]] = {}
     for key, frame in history.items():
-        match = re.fullmatch(r"(.+_loss)_(train|validation)", key)
+        match = re.fullmatch(r"([^_]+_loss)_(train|validation)", key)
         if match:
             series = pd.DataFrame(frame).iloc[:, 0].astype(float).dropna()
             curves.setdefault(match[1], {})[match[2]] = series

@@ -13,12 +13,14 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+Classifier = Literal["random_forest", "logistic"]
+
 
 def c2st(
     real: np.ndarray,
     generated: np.ndarray,
     *,
-    classifier: Literal["random_forest", "logistic"] = "random_forest",
+    classifier: Classifier = "random_forest",
     seed: int = 0,
 ) -> float:
     """Classifier two-sample test: cross-validated AUC of telling generated from real cells.

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from scdit.tl._cfgen import CFGenSpace, fit_cfgen_space
-from scdit.tl._classifiers import c2st, fit_label_classifier
+from scdit.tl._classifiers import Classifier, c2st, fit_label_classifier
 from scdit.tl._features import FeatureSpace, fit_features
 from scdit.tl._genes import (
     Agreement,
@@ -126,7 +126,7 @@ class Comparison:
             self.generated.log_expression(genes).toarray(),
         )
 
-    def gene_auc(self, classifier: str) -> float:
+    def gene_auc(self, classifier: Classifier) -> float:
         """AUC of a two-sample classifier on the expression of the most variable genes."""
         real, generated = self.expression(self.background.space.classifier_genes)
         return c2st(real, generated, classifier=classifier, seed=self.seed)
@@ -135,8 +135,9 @@ class Comparison:
     def moments(self) -> tuple[GeneMoments, GeneMoments]:
         """Mean, variance and zero fraction of the expressed genes' counts, on both sides."""
         genes = self.background.space.expressed_genes
-        return gene_moments(self.real.counts[:, genes]), gene_moments(
-            self.generated.counts[:, genes]
+        return (
+            gene_moments(self.real.counts[:, genes]),
+            gene_moments(self.generated.counts[:, genes]),
         )
 
     @cached_property
@@ -162,7 +163,7 @@ class Comparison:
 
     @cached_property
     def markers(self) -> FoldChangeFit:
-        """Generated on real log fold changes of this label against all other cells."""
+        """Generated on real log fold changes of the label against all other cells."""
         whole = self._whole
         genes = self.background.space.marker_genes
         changes = []
@@ -185,7 +186,7 @@ class Comparison:
 
     @cached_property
     def cfgen_pcs(self) -> tuple[np.ndarray, np.ndarray]:
-        """This label's cells in the space of CFGen's protocol."""
+        """The label's cells in the space of CFGen's protocol."""
         space = self._whole.cfgen_space
         return space.project(self.real), space.project(self.generated)
 

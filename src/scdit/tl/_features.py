@@ -77,7 +77,9 @@ def fit_features(cells: Population, *, seed: int = 0) -> FeatureSpace:
         If there are fewer than 10 cells, or fewer than 3 genes that vary.
     """
     if len(cells) < 10:
-        raise ValueError(f"Features need at least 10 reference cells to be fitted, not {len(cells)}.")
+        raise ValueError(
+            f"Features need at least 10 reference cells to be fitted, not {len(cells)}."
+        )
     expression = cells.log_expression()
     mean, variance = mean_variance_axis(expression, axis=0)
     detection = np.bincount(cells.counts.indices, minlength=len(mean)) / len(cells)

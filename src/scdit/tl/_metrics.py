@@ -180,7 +180,7 @@ _TABLE: tuple[Metric, ...] = (
            "cells; below 1: copies",
            lambda c: c.memorization.ratio, "closer", 1),
     Metric("near_duplicates", "Share nearer to a training cell than 95% of held-out cells are",
-           lambda c: c.memorization.near_duplicates, "closer", 0.05, min_cells=20),
+           lambda c: c.memorization.near_duplicates, "lower", 0.05, min_cells=20),
     Metric("exact_duplicates", "Share of cells equal to a training cell in every gene",
            _share_of_copies, "lower", 0, min_cells=1),
     # CFGen's protocol

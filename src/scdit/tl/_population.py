@@ -104,14 +104,20 @@ def read_population(
     counts = _as_counts(adata.X if layer is None else adata.layers[layer], name)
     if genes is not None:
         counts = counts[:, _gene_positions(adata, genes, name)]
-    labels = None
-    if labels_key is not None:
-        if labels_key not in adata.obs:
-            raise KeyError(
-                f"`{name}.obs` has no column {labels_key!r}. It has: {sorted(adata.obs.columns)}."
-            )
-        labels = adata.obs[labels_key].astype(str).to_numpy()
-    return Population(counts, labels)
+    return Population(counts, None if labels_key is None else read_labels(adata, name, labels_key))
+
+
+def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
+    """Return a column of `obs` as strings, shape (cells,).
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    """
+    if key not in adata.obs:
+        raise KeyError(f"`{name}.obs` has no column {key!r}. It has: {sorted(adata.obs.columns)}.")
+    return adata.obs[key].astype(str).to_numpy()
 
 
 def _as_counts(values: Any, name: str) -> sp.csr_matrix:

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from scdit.tl._comparison import ALL
 from scdit.tl._evaluate import evaluate
@@ -77,9 +78,7 @@ def report(
         summary=_summary(real, generated, reference),
         provenance=_provenance(generated.uns.get("scdit")),
         evaluation=_figure(pl.evaluation(evaluation)),
-        embedding=_figure(
-            pl.embedding(real, generated, color, basis=basis, layer=layer, rng=rng)
-        ),
+        embedding=_figure(pl.embedding(real, generated, color, basis=basis, layer=layer, rng=rng)),
         genes=_figure(pl.gene_statistics(real, generated, layer=layer)),
         correlation=_figure(pl.correlation(real, generated, layer=layer)),
         metrics=_metric_table(evaluation),
@@ -114,7 +113,8 @@ def _provenance(record: object) -> str:
 
 def _figure(axes: Axes | np.ndarray) -> str:
     """Return a figure as an image in the page, and close it."""
-    figure = np.atleast_1d(axes)[0].figure
+    first = axes if isinstance(axes, Axes) else axes[0]
+    figure = cast(Figure, first.get_figure(root=True))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", facecolor="white")
     plt.close(figure)

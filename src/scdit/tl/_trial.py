@@ -75,10 +75,9 @@ class Trial:
                 for cells in (self.real, self.generated, self.floor)
             )
             whole, whole_floor = (None, None) if group == ALL else self.comparisons(ALL)
-            shared = {"seed": self.seed, "group": group}
             self._drawn[group] = (
-                Comparison(real, generated, self.background, whole=whole, **shared),
-                Comparison(real, floor, self.floor_background, whole=whole_floor, **shared),
+                Comparison(real, generated, self.background, self.seed, group, whole),
+                Comparison(real, floor, self.floor_background, self.seed, group, whole_floor),
             )
         return self._drawn[group]
 
@@ -115,10 +114,6 @@ def build_trial(
         # a generator may return its counts in X whatever layer it was trained on
         layer=layer if layer is not None and layer in generated.layers else None,
     )
-    if labels_key is not None and made.labels is None:
-        _warn(
-            f"`generated.obs` has no column {labels_key!r}: its cells are compared without labels."
-        )
 
     if reference is None:
         compared, floor, rest = _thirds(held_out, rng)
@@ -173,7 +168,9 @@ def _warn_of_labels(real: Population, generated: Population, training: Populatio
     if real.labels is None:
         return
     known = set(real.labels)
-    if generated.labels is not None:
+    if generated.labels is None:
+        _warn("`generated.obs` lacks the column of labels: its cells are compared without them.")
+    else:
         made = set(generated.labels)
         if made - known:
             _warn(
@@ -182,7 +179,7 @@ def _warn_of_labels(real: Population, generated: Population, training: Populatio
             )
         if known - made:
             _warn(f"`real` has labels that were not generated: {sorted(known - made)}.")
-    if training is not None and known - set(training.labels):
+    if training is not None and training.labels is not None and known - set(training.labels):
         _warn(
             f"`real` has labels that `reference` lacks: {sorted(known - set(training.labels))}. "
             "They have no floor and are not compared on their own."

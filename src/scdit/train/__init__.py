@@ -1,18 +1,23 @@
 """Training: plans for the two phases, their data, and the runner that joins them."""
 
 from scdit.train._data import CellDataModule, LatentDataModule
-from scdit.train._initialise import default_batch_size, default_epochs, initialise_codec
+from scdit.train._defaults import DEFAULT_BATCH_SIZE, PHASES, default_epochs
+from scdit.train._initialise import initialise_codec
 from scdit.train._plan import CodecPlan, DenoiserPlan
-from scdit.train._runner import PHASES, TwoPhaseRunner
+from scdit.train._runner import TwoPhaseRunner
+from scdit.train._states import calibrate_marginals, narrowed, prepare_states
 
 __all__ = [
+    "DEFAULT_BATCH_SIZE",
     "PHASES",
     "CellDataModule",
     "CodecPlan",
     "DenoiserPlan",
     "LatentDataModule",
     "TwoPhaseRunner",
-    "default_batch_size",
+    "calibrate_marginals",
     "default_epochs",
     "initialise_codec",
+    "narrowed",
+    "prepare_states",
 ]

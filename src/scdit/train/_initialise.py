@@ -27,24 +27,39 @@ def initialise_codec(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> No
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
     library = np.asarray(counts.sum(axis=1)).ravel()
+    cap = _caps(counts)
+    counts = _capped(counts, cap)
     mean, loadings, sd = _principal_components(counts, library, codec.n_pcs)
-    proportions, theta = _moments(counts, library)
-    # d log1p(c) / d log(c) = c / (1 + c): what a step along a component means for the logits;
-    # genes with few counts in all start with less of it
-    c = proportions * 1e4
-    total = proportions * library.sum()
+    proportions, theta, trend = _moments(counts, library)
     start = {
+        "cap": cap,
         "pc_mean": mean,
         "pc_loadings": loadings,
         "pc_sd": sd,
-        "log_library_moments": np.array(
-            [np.log(library).mean(), max(np.log(library).std(), 0.05)]
-        ),
-        "log_proportions": np.log(proportions),
+        "log_library_moments": np.array([np.log(library).mean(), max(np.log(library).std(), 0.05)]),
+        "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
-        "loading_scale": (1 + c) / (c + 0.3) * total / (total + 10),
+        "log_proportions": np.log(proportions),
+        "total": np.asarray(counts.sum(axis=0)).ravel(),
     }
     codec.initialise({k: torch.as_tensor(v, dtype=torch.float32) for k, v in start.items()})
+
+
+def _caps(counts: sp.csr_matrix, fraction: float = 0.0025) -> np.ndarray:
+    """The k-th largest count of each gene, with k a `fraction` of the cells but 3 to 20; >= 1."""
+    k = int(np.clip(round(fraction * counts.shape[0]), 3, 20))
+    columns = counts.tocsc()
+    caps = np.ones(counts.shape[1])
+    for gene in np.flatnonzero(np.diff(columns.indptr) >= k):
+        values = columns.data[columns.indptr[gene] : columns.indptr[gene + 1]]
+        caps[gene] = np.partition(values, len(values) - k)[len(values) - k]
+    return caps
+
+
+def _capped(counts: sp.csr_matrix, cap: np.ndarray) -> sp.csr_matrix:
+    capped = counts.copy()
+    capped.data = np.minimum(capped.data, cap[capped.indices])
+    return capped
 
 
 def _principal_components(
@@ -80,31 +95,26 @@ def _principal_components(
     return mean, loadings, sd
 
 
-def _moments(counts: sp.csr_matrix, library: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Proportions p and inverse dispersions theta of the genes, by the method of moments.
+def _moments(
+    counts: sp.csr_matrix, library: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Proportions p, inverse dispersions theta, and the trend of theta over p, each (genes,).
 
-    With x ~ NB(mean p L, theta): sum (x - p L)^2 = sum p L + sum (p L)^2 / theta. A common
-    dispersion, worth one squared count, keeps genes without evidence from extremes.
+    With x ~ NB(mean p L, theta): sum (x - p L)^2 = sum p L + sum (p L)^2 / theta. Genes without
+    evidence are shrunk towards the trend: the median among genes that are about as abundant.
     """
-    p = (np.asarray(counts.sum(axis=0)).ravel() + 0.5) / (library.sum() + 0.5 * counts.shape[1])
+    cells, genes = counts.shape
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    p = (total + 0.5) / (library.sum() + 0.5 * genes)
     squares = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
-    cross = counts.T @ library
-    evidence = p**2 * (library**2).sum()
-    excess = squares - 2 * p * cross + evidence - p * library.sum()
-    top = np.argsort(-p)[: max(50, len(p) // 20)]
-    common = max(np.median(excess[top] / evidence[top]), 0.05)
-    return p, 1 / np.clip((excess + common) / (evidence + 1), 1e-3, 20)
-
-
-def default_batch_size(n_cells: int) -> int:
-    """Cells per step: smaller data wants more and noisier steps."""
-    return 64 if n_cells < 5_000 else 128 if n_cells < 20_000 else 256
-
-
-def default_epochs(n_cells: int) -> dict[str, int]:
-    """Passes over the cells, per phase: a bounded number of steps, early stopping permitting."""
-    steps_per_epoch = max(1, round(0.9 * n_cells / default_batch_size(n_cells)))
-    return {
-        "codec": int(np.clip(4_000 / steps_per_epoch, 5, 60)),
-        "denoiser": int(np.clip(5_000 / steps_per_epoch, 10, 500)),
-    }
+    signal = p**2 * (library**2).sum()
+    excess = squares - 2 * p * (counts.T @ library) + signal - p * library.sum()
+    order = np.argsort(p)
+    seen = order[total[order] > 0.05 * cells]
+    order = seen if len(seen) >= 40 else order[-40:]
+    bins = np.array_split(order, np.clip(len(order) // 20, 1, 20))
+    levels = [np.log(np.clip(np.median(excess[b] / signal[b]), 1e-2, 5)) for b in bins]
+    trend = np.exp(-np.interp(np.log(p), [np.log(p[b]).mean() for b in bins], levels))
+    evidence = 20.0  # squared expected counts that the trend is worth
+    inverse = (excess + evidence / trend) / (signal + evidence)
+    return p, 1 / np.clip(inverse, 1e-2, 10), trend

@@ -8,24 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import EarlyStopping
-from scvi.dataloaders import AnnDataLoader
 from scvi.train import TrainRunner
 from torch import nn
 from tqdm.auto import tqdm
 
 from scdit.train._callbacks import BestWeights, PhaseProgress
-from scdit.train._data import CellDataModule, LatentDataModule
+from scdit.train._data import CellDataModule
+from scdit.train._defaults import PHASES
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
+from scdit.train._states import prepare_states
 
 if TYPE_CHECKING:
     from scvi.model.base import BaseModelClass
 
-PHASES = ("codec", "denoiser")
 _VALIDATIONS = 50  # of a phase at most, where epochs are short
 
 
@@ -55,6 +53,8 @@ class TwoPhaseRunner:
         Batches of counts.
     max_epochs
         Passes over the training cells, per phase.
+    batch_size
+        Cells per step, per phase.
     plan_kwargs
         Arguments of :class:`CodecPlan` and :class:`DenoiserPlan`, per phase.
     early_stopping
@@ -74,13 +74,15 @@ class TwoPhaseRunner:
         cells: CellDataModule,
         *,
         max_epochs: Mapping[str, int],
+        batch_size: Mapping[str, int],
         plan_kwargs: Mapping[str, Mapping[str, object]],
         early_stopping: bool = True,
-        patience: int = 8,
+        patience: int = 10,
         silent: bool = False,
         **trainer_kwargs: object,
     ):
-        self.model, self.cells, self.max_epochs = model, cells, max_epochs
+        self.model, self.cells = model, cells
+        self.max_epochs, self.batch_size = max_epochs, batch_size
         self.codec_plan = CodecPlan(model.module, **plan_kwargs["codec"])
         self.denoiser_plan = DenoiserPlan(model.module, **plan_kwargs["denoiser"])
         self.early_stopping, self.patience, self.silent = early_stopping, patience, silent
@@ -89,12 +91,14 @@ class TwoPhaseRunner:
     def __call__(self) -> None:
         """Run both phases."""
         module = self.model.module
-        steps = math.ceil(self.cells.n_train / self.cells.batch_size)
-        total = steps * sum(self.max_epochs.values())
+        total = sum(
+            self.max_epochs[phase] * math.ceil(self.cells.n_train / self.batch_size[phase])
+            for phase in PHASES
+        )
         with tqdm(total=total, disable=self.silent, unit="batch") as bar:
             self._fit(self.codec_plan, self.cells, module.codec, bar)
             self.model.is_trained_ = False  # until the second phase is done
-            latents = self._cache()
+            latents = prepare_states(module, self.cells, self.batch_size["denoiser"])
             module.train()
             self._fit(self.denoiser_plan, latents, module.ema, bar)
 
@@ -124,34 +128,6 @@ class TwoPhaseRunner:
                 self.model, training_plan=plan, data_splitter=data, max_epochs=max_epochs, **options
             )()
         progress.skip_to_end(max_epochs * n_batches)
-
-    @torch.inference_mode()
-    def _cache(self) -> LatentDataModule:
-        """States of all cells; sets the module's normalisation from the training cells."""
-        module = self.model.module
-        loader = AnnDataLoader(self.cells.adata_manager, batch_size=self.cells.batch_size)
-        means, sds, codes = [], [], {name: [] for name in module.condition_names}
-        for batch in loader:
-            posterior = module.inference(**module._get_inference_input(batch))
-            means.append(posterior["mean"].cpu())
-            sds.append(posterior["sd"].cpu())
-            for name, kept in codes.items():
-                kept.append(batch[name][:, 0].long())
-        mean, sd = torch.cat(means), torch.cat(sds)
-        train = torch.as_tensor(np.asarray(self.cells.train_idx))
-        state_mean = mean[train].mean(0)
-        state_sd = (mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)).sqrt()
-        module.state_mean.copy_(state_mean)
-        # a dimension without variance (one library size, say) is kept as it is
-        module.state_sd.copy_(torch.where(state_sd > 1e-4, state_sd, 1.0))
-        state_mean, state_sd = module.state_mean.cpu(), module.state_sd.cpu()
-        return LatentDataModule(
-            self.cells,
-            (mean - state_mean) / state_sd,
-            sd / state_sd,
-            {name: torch.cat(kept) for name, kept in codes.items()},
-            batch_size=self.cells.batch_size,
-        )
 
 
 @contextmanager

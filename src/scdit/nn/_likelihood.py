@@ -1,0 +1,58 @@
+"""The negative-binomial likelihood of whole cells, with the costly functions at non-zeros only."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class _CellLikelihood(torch.autograd.Function):
+    """Closed-form gradients, so that nothing of size (cells, genes) is kept but two of them.
+
+    With d = log(mu / theta): ``-log p = theta softplus(d)`` at zeros; at a count x > 0 it also has
+    ``-(lgamma(x + theta) - lgamma(theta) - lgamma(x + 1) + x (d - softplus(d)))``.
+    """
+
+    @staticmethod
+    def forward(ctx, log_mean: Tensor, log_theta: Tensor, counts: Tensor) -> Tensor:
+        odds, theta = log_mean - log_theta, log_theta.exp()
+        softplus, share = F.softplus(odds), torch.sigmoid(odds)
+        zero_part = theta * softplus
+        grad_mean = theta * share
+        grad_theta = zero_part - grad_mean
+
+        rows, columns = torch.nonzero(counts, as_tuple=True)
+        x, d, th = counts[rows, columns], odds[rows, columns], theta[rows, columns]
+        log_prob = (
+            torch.lgamma(x + th)
+            - torch.lgamma(th)
+            - torch.lgamma(x + 1)
+            + x * (d - softplus[rows, columns])
+        )
+        pull = x * (1 - share[rows, columns])
+        grad_mean[rows, columns] -= pull
+        grad_theta[rows, columns] -= th * (torch.digamma(x + th) - torch.digamma(th)) - pull
+        ctx.save_for_backward(grad_mean, grad_theta)
+        return zero_part.sum(1).index_add(0, rows, -log_prob)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_mean, grad_theta = ctx.saved_tensors
+        return grad_mean * grad[:, None], grad_theta * grad[:, None], None
+
+
+def cell_negative_log_likelihood(log_mean: Tensor, log_theta: Tensor, counts: Tensor) -> Tensor:
+    """``-log NB(counts)`` summed over genes, (cells,).
+
+    Parameters
+    ----------
+    log_mean, log_theta
+        Logarithms of mean and inverse dispersion, (cells, genes).
+    counts
+        Counts (cells, genes), mostly zero.
+    """
+    dtype = torch.promote_types(log_mean.dtype, torch.float32)  # never in half precision
+    return _CellLikelihood.apply(
+        log_mean.to(dtype), log_theta.to(dtype).expand_as(log_mean), counts.to(dtype)
+    )

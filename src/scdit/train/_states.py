@@ -1,0 +1,167 @@
+"""Between the phases: the states of all cells, made fit for the denoiser to learn from.
+
+Two things that a codec gets right only for the cells it was fitted to are set right here, on
+training and validation cells alone: the width of the states' distribution, and the marginal
+distribution of each gene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from scvi import REGISTRY_KEYS
+from scvi.dataloaders import AnnDataLoader
+from torch import Tensor
+
+from scdit.module import SCDiTModule
+from scdit.nn import LatentCodec, fit_marginals
+from scdit.train._data import CellDataModule, LatentDataModule
+
+_MIXTURE = 1_000  # states whose mixture is compared with the training counts
+_MIN_MEAN = 0.02  # counts per cell below which a gene's marginal says nothing that the mean does not
+_EXACT, _QUANTILES = 6, 16  # a gene's histogram: counts up to here, then so many quantiles
+_GENES_AT_ONCE = 64
+
+
+@torch.inference_mode()
+def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) -> LatentDataModule:
+    """Encode all cells, calibrate, and set the module's normalisation from the training cells.
+
+    Parameters
+    ----------
+    module
+        The module with a trained codec; its decoder's marginals and its normalisation are set.
+    cells
+        The split the codec was trained on.
+    batch_size
+        Cells per step of the denoiser.
+    """
+    mean, sd, codes = _encode(module, cells)
+    train, held_out = torch.as_tensor(cells.train_idx), torch.as_tensor(cells.val_idx)
+    groups = next(iter(codes.values()), torch.zeros(len(mean), dtype=torch.long))
+    n = module.codec.n_latent
+    mean[train, :n] = narrowed(
+        mean[train, :n], groups[train], mean[held_out, :n], groups[held_out]
+    )
+
+    counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+    states = mean[train] + sd[train] * torch.randn_like(sd[train])
+    calibrate_marginals(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
+
+    state_sd = (mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)).sqrt()
+    state_sd = torch.where(state_sd > 1e-4, state_sd, 1.0)  # one library size for all cells, say
+    state_mean = mean[train].mean(0)
+    module.state_mean.copy_(state_mean)
+    module.state_sd.copy_(state_sd)
+    return LatentDataModule(cells, (mean - state_mean) / state_sd, sd / state_sd, codes, batch_size)
+
+
+def _encode(module: SCDiTModule, cells: CellDataModule) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Posterior mean and sd (cells, n_state) and condition codes (cells,) of all cells."""
+    module.eval()
+    means, sds = [], []
+    codes: Mapping[str, list[Tensor]] = {name: [] for name in module.condition_names}
+    for batch in AnnDataLoader(cells.adata_manager, batch_size=512):
+        posterior = module.inference(**module._get_inference_input(batch))
+        means.append(posterior["mean"].float().cpu())
+        sds.append(posterior["sd"].float().cpu())
+        for name, kept in codes.items():
+            kept.append(batch[name][:, 0].long())
+    return torch.cat(means), torch.cat(sds), {name: torch.cat(c) for name, c in codes.items()}
+
+
+def narrowed(train: Tensor, groups: Tensor, held_out: Tensor, held_out_groups: Tensor) -> Tensor:
+    """Training latents, shrunk towards their groups' means to the width of held-out latents.
+
+    Components that were fitted to noise are wider in the cells they were fitted to. The ratio of
+    standard deviations within groups is estimated per dimension and shrunk towards the common one
+    as far as its own uncertainty demands (empirical Bayes on logarithms).
+
+    Parameters
+    ----------
+    train, held_out
+        Latents (cells, dims).
+    groups, held_out_groups
+        Codes of the cells' groups, (cells,).
+
+    Returns
+    -------
+    Tensor like `train`; `train` itself if there are too few held-out cells.
+    """
+    centres, inside, freedom = _within(train, groups)
+    _, outside, held_out_freedom = _within(held_out, held_out_groups)
+    if held_out_freedom < 20 or freedom < 20:
+        return train
+    log_ratio = 0.5 * torch.log(outside / inside)
+    noise = 1 / (2 * held_out_freedom) + 1 / (2 * freedom)  # variance of the log of an sd
+    signal = (log_ratio.var() - noise).clamp_min(0) if len(log_ratio) > 1 else torch.tensor(0.0)
+    common = log_ratio.mean()
+    ratio = (common + signal / (signal + noise) * (log_ratio - common)).exp()
+    return centres + ratio * (train - centres)
+
+
+def _within(x: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Each cell's group mean (cells, dims), variance within groups (dims,), degrees of freedom."""
+    if not len(x):
+        return x, x.new_zeros(x.shape[1]), 0
+    _, index, size = groups.unique(return_inverse=True, return_counts=True)
+    means = x.new_zeros(len(size), x.shape[1]).index_add_(0, index, x) / size[:, None]
+    freedom = len(x) - len(size)
+    centres = means[index]
+    return centres, (x - centres).pow(2).sum(0) / max(freedom, 1), freedom
+
+
+def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
+    """Shift each gene's mean and dispersion so that the mixture over states fits its counts.
+
+    Parameters
+    ----------
+    codec
+        Changed in place.
+    states
+        States (cells, n_state) whose decoded mixture should have the marginals of the data.
+    counts
+        Counts of the training cells, (cells, genes).
+    """
+    chosen = np.random.default_rng(0).permutation(len(states))[:_MIXTURE]
+    decoded = codec.decode(states[torch.as_tensor(chosen)].to(codec.log_theta.device))
+    log_mean, log_theta = decoded.log_mean.cpu(), decoded.log_theta.cpu()
+    cap = codec.cap.cpu().numpy()
+    columns = counts.tocsc()
+    genes = np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MEAN)
+    # genes with histograms of about the same length together
+    genes = genes[np.argsort(cap[genes], kind="stable")]
+    shifts = torch.zeros(2, codec.n_genes)
+    for start in range(0, len(genes), _GENES_AT_ONCE):
+        block = genes[start : start + _GENES_AT_ONCE]
+        values, weights = _histograms(columns, block, cap)
+        shifts[:, block] = torch.stack(
+            fit_marginals(
+                log_mean[:, block].T.contiguous(), log_theta[:, block].T.contiguous(), values, weights
+            )
+        )
+    codec.shift(*shifts.to(codec.log_theta.device))
+
+
+def _histograms(
+    columns: sp.csc_matrix, genes: np.ndarray, cap: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Capped counts of genes and their frequencies, (genes, n_nodes), padded with weight 0."""
+    cells = columns.shape[0]
+    nodes = []
+    for gene in genes:
+        seen = columns.data[columns.indptr[gene] : columns.indptr[gene + 1]]
+        seen = np.sort(np.minimum(seen[seen > 0], cap[gene]))
+        low, n_low = np.unique(seen[seen <= _EXACT], return_counts=True)
+        high = seen[seen > _EXACT]
+        k = min(_QUANTILES, len(high))
+        middle = ((np.arange(k) + 0.5) / max(k, 1) * len(high)).astype(int)
+        n_nodes = np.concatenate([[cells - len(seen)], n_low, np.full(k, len(high) / max(k, 1))])
+        nodes.append((np.concatenate([[0], low, high[middle]]), n_nodes / cells))
+    values, weights = np.zeros((2, len(genes), max(len(v) for v, _ in nodes)), np.float32)
+    for i, (v, w) in enumerate(nodes):
+        values[i, : len(v)], weights[i, : len(w)] = v, w
+    return torch.from_numpy(values), torch.from_numpy(weights)
