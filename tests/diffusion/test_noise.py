@@ -31,8 +31,11 @@ def test_purposes_steps_and_seeds_are_independent():
 def test_moments():
     noise = KeyedNoise(0)
     normal, uniform = noise.normal(0, 4000, 10, 0), noise.uniform(0, 4000, 10, 1)
-    assert abs(normal.mean()) < 0.02 and abs(normal.std() - 1) < 0.02
-    assert abs(uniform.mean() - 0.5) < 0.01 and uniform.min() >= 0 and uniform.max() < 1
+    assert abs(normal.mean()) < 0.02
+    assert abs(normal.std() - 1) < 0.02
+    assert abs(uniform.mean() - 0.5) < 0.01
+    assert uniform.min() >= 0
+    assert uniform.max() < 1
 
 
 def test_takes_what_numpy_takes():

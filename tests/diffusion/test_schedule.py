@@ -11,8 +11,10 @@ INSIDE = torch.linspace(0.02, 0.98, 97, dtype=torch.float64)
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_ends_at_data_and_noise(name):
     c = SCHEDULES[name](torch.tensor([0.0, 1.0], dtype=torch.float64))
-    assert c.alpha[0] == pytest.approx(1) and c.sigma[0] == pytest.approx(0, abs=1e-12)
-    assert c.alpha[1] < 0.007 and c.sigma[1] == pytest.approx(1, abs=1e-4)
+    assert c.alpha[0] == pytest.approx(1)
+    assert c.sigma[0] == pytest.approx(0, abs=1e-12)
+    assert c.alpha[1] < 0.007
+    assert c.sigma[1] == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -33,8 +35,12 @@ def test_derivatives_match_autograd_or_differences(name):
     t = INSIDE + 0.37e-3
     h = 1e-6
     now, left, right = (SCHEDULES[name](t + s) for s in (0, -h, h))
-    torch.testing.assert_close(now.d_alpha, (right.alpha - left.alpha) / (2 * h), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(now.d_sigma, (right.sigma - left.sigma) / (2 * h), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        now.d_alpha, (right.alpha - left.alpha) / (2 * h), rtol=1e-5, atol=1e-6
+    )
+    torch.testing.assert_close(
+        now.d_sigma, (right.sigma - left.sigma) / (2 * h), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_ddpm_schedule_is_the_product_of_one_minus_beta():
@@ -82,8 +88,10 @@ def test_unknown_prediction_names_the_known_ones():
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_grid_falls_from_noise_to_data(name, n_steps, spacing):
     grid = time_grid(n_steps, SCHEDULES[name], spacing)
-    assert grid.shape == (n_steps + 1,) and grid.dtype == torch.float64
-    assert grid[0] == 1 and grid[-1] == 0
+    assert grid.shape == (n_steps + 1,)
+    assert grid.dtype == torch.float64
+    assert grid[0] == 1
+    assert grid[-1] == 0
     assert (torch.diff(grid) < 0).all()
     if SCHEDULES[name].n_discrete:
         torch.testing.assert_close(grid * 1000, (grid * 1000).round())

@@ -41,6 +41,8 @@ class KeyedNoise:
 
     def _draw(self, start, stop, n, key, draw) -> np.ndarray:
         first, last = start // _BLOCK, (stop - 1) // _BLOCK
-        blocks = [draw(self.generator(*key, block), (_BLOCK, n)) for block in range(first, last + 1)]
+        blocks = [
+            draw(self.generator(*key, block), (_BLOCK, n)) for block in range(first, last + 1)
+        ]
         offset = first * _BLOCK
         return np.concatenate(blocks)[start - offset : stop - offset]

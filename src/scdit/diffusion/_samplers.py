@@ -98,7 +98,12 @@ def _steps(times: Tensor, schedule: Schedule) -> Iterator[_Step]:
 
 
 def ddim(
-    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise, eta: float = 0.0
+    denoise: Denoiser,
+    x: Tensor,
+    times: Tensor,
+    schedule: Schedule,
+    noise: StepNoise,
+    eta: float = 0.0,
 ) -> Iterator[Tensor]:
     r"""Song et al. 2021 (arXiv 2010.02502), equations 12 and 16, on any Gaussian path.
 
@@ -273,6 +278,6 @@ def sample(
     """
     if name not in SAMPLERS:
         raise ValueError(f"unknown sampler {name!r}: choose one of {', '.join(sampler_names())}")
-    for x in SAMPLERS[name](denoise, x, times, schedule, noise, **options):  # noqa: B007
-        pass
+    for state in SAMPLERS[name](denoise, x, times, schedule, noise, **options):
+        x = state
     return x

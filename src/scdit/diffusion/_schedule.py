@@ -90,7 +90,9 @@ def _linear_beta(
     Between the T steps the logarithm of alpha is interpolated linearly.
     """
     beta = torch.linspace(beta_start, beta_end, n_steps, dtype=torch.float64)
-    log_alpha = torch.cat([torch.zeros(1, dtype=torch.float64), 0.5 * torch.log1p(-beta).cumsum(0)])
+    log_alpha = torch.cat(
+        [torch.zeros(1, dtype=torch.float64), 0.5 * torch.log1p(-beta).cumsum(0)]
+    )
 
     def alpha_sigma(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         position = t.double().cpu() * n_steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,9 @@ def check_counts(adata: AnnData, layer: str | None) -> None:
     if matrix is None:
         raise ValueError(f"{where} is empty: scdit needs a matrix of counts there")
     if 0 in adata.shape:
-        raise ValueError(f"adata has {adata.n_obs} cells and {adata.n_vars} genes: nothing to learn")
+        raise ValueError(
+            f"adata has {adata.n_obs} cells and {adata.n_vars} genes: nothing to learn"
+        )
     values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
     if not np.isfinite(values).all():
         raise ValueError(f"{where} holds NaN or infinite values: scdit needs raw counts")
@@ -62,7 +65,7 @@ def _other_layers(adata: AnnData, layer: str | None) -> str:
     return f"; {' or '.join(good)} looks like counts" if good else ""
 
 
-def _looks_like_counts(matrix: object) -> bool:
+def _looks_like_counts(matrix: Any) -> bool:
     values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
     return bool((values >= 0).all() and np.array_equal(values, np.rint(values)))
 

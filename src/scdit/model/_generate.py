@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,8 @@ class GenerateMixin:
     """Adds :meth:`generate` to the model."""
 
     module: SCDiTModule
+    is_trained_: bool
+    run_token_: str
     _conditions: list[Condition]
     composition_: dict
     var_: pd.DataFrame
@@ -143,7 +145,9 @@ class GenerateMixin:
             "version": _version(),
             "sampler": sampler,
             "n_steps": n_steps,
-            "guidance_scale": guidance_scale if np.isscalar(guidance_scale) else dict(guidance_scale),
+            "guidance_scale": dict(guidance_scale)
+            if isinstance(guidance_scale, Mapping)
+            else guidance_scale,
             "library_size": library_size if isinstance(library_size, str) else "given",
             "rng": rng if isinstance(rng, int) else "none" if rng is None else "given",
             "batch_size": batch_size,
@@ -207,7 +211,9 @@ class GenerateMixin:
 def _sampler_options(sampler: str, eta: float | None) -> dict[str, float]:
     """Options of a sampler, checked."""
     if sampler not in SAMPLERS:
-        raise ValueError(f"unknown sampler {sampler!r}: choose one of {', '.join(sampler_names())}")
+        raise ValueError(
+            f"unknown sampler {sampler!r}: choose one of {', '.join(sampler_names())}"
+        )
     if eta is None:
         return {}
     if "eta" not in inspect.signature(SAMPLERS[sampler]).parameters:
@@ -217,7 +223,7 @@ def _sampler_options(sampler: str, eta: float | None) -> dict[str, float]:
     return {"eta": float(eta)}
 
 
-def _per_cell(name: str, request: object) -> dict[str, object]:
+def _per_cell(name: str, request: Any) -> dict[str, object]:
     """A request that is one value per cell, as :func:`resolve_n` takes it."""
     return {} if isinstance(request, str) or np.ndim(request) == 0 else {name: request}
 

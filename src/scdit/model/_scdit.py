@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -22,6 +22,7 @@ from scdit.model._generate import GenerateMixin
 from scdit.module import SCDiTModule
 from scdit.train import (
     DEFAULT_BATCH_SIZE,
+    DEFAULT_EARLY_STOPPING,
     PHASES,
     CellDataModule,
     TwoPhaseRunner,
@@ -81,7 +82,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         registry: dict | None = None,
         *,
         n_latent: int = 32,
-        n_hidden: int = 128,
+        n_hidden: int = 256,
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
         n_tokens: int = 4,
         width: int = 128,
@@ -117,7 +118,9 @@ class SCDiT(GenerateMixin, BaseModelClass):
             ema_decay=ema_decay,
         )
         self.composition_: dict[str, object] = {}
-        self.var_ = pd.DataFrame(index=pd.Index(self.get_var_names())) if adata is None else adata.var
+        self.var_ = (
+            pd.DataFrame(index=pd.Index(self.get_var_names())) if adata is None else adata.var
+        )
         self.run_token_ = uuid4().hex[:8]
 
     # -- data ------------------------------------------------------------------------------------
@@ -196,10 +199,10 @@ class SCDiT(GenerateMixin, BaseModelClass):
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
         batch_size: int | Mapping[str, int] | None = None,
-        early_stopping: bool = True,
-        plan_kwargs: Mapping[str, Mapping[str, object]] | None = None,
+        early_stopping: bool | Mapping[str, bool] | None = None,
+        plan_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         silent: bool = False,
-        **trainer_kwargs: object,
+        **trainer_kwargs: Any,
     ) -> None:
         """Train the codec, then the denoiser. A second call goes on from where the first stopped.
 
@@ -218,7 +221,10 @@ class SCDiT(GenerateMixin, BaseModelClass):
         batch_size
             Cells per step: one number or one per phase; None for 64 (codec) and 128 (denoiser).
         early_stopping
-            End a phase when its validation loss has stopped falling.
+            End a phase when its validation loss has stopped falling, and keep its best weights:
+            one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
+            codec's bound is lowest long before its cells are best, and a prior keeps it from
+            overfitting.
         plan_kwargs
             Optimiser settings per phase: ``{"codec": {"lr": 1e-3}, "denoiser": {"lr": 2e-3}}``.
         silent
@@ -252,7 +258,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
             max_epochs=epochs,
             batch_size=batch_sizes,
             plan_kwargs=plans,
-            early_stopping=early_stopping,
+            early_stopping=_per_phase("early_stopping", early_stopping, DEFAULT_EARLY_STOPPING),
             accelerator=accelerator,
             devices=devices,
             silent=silent,
@@ -349,7 +355,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         )
 
 
-def _per_phase(name: str, given: object, defaults: Mapping) -> dict:
+def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """One value for all phases, or a mapping from phases to values, over the defaults.
 
     Raises
@@ -365,6 +371,6 @@ def _per_phase(name: str, given: object, defaults: Mapping) -> dict:
     if unknown:
         raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(PHASES)}")
     for phase, value in values.items():
-        if isinstance(defaults[phase], int):
+        if type(defaults[phase]) is int:
             check_positive_int(f"{name} of the {phase}", value)
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -54,13 +55,16 @@ class SCDiTModule(BaseModuleClass):
         If `schedule` or `prediction` is unknown.
     """
 
+    state_mean: Tensor
+    state_sd: Tensor
+
     def __init__(
         self,
         n_genes: int,
         n_categories: Mapping[str, int],
         *,
-        codec_kwargs: Mapping[str, object],
-        denoiser_kwargs: Mapping[str, object],
+        codec_kwargs: Mapping[str, Any],
+        denoiser_kwargs: Mapping[str, Any],
         schedule: str = "cosine",
         prediction: str = "v",
         condition_dropout: float = 0.1,
@@ -68,7 +72,9 @@ class SCDiTModule(BaseModuleClass):
     ):
         super().__init__()
         if schedule not in SCHEDULES:
-            raise ValueError(f"unknown schedule {schedule!r}: choose one of {', '.join(SCHEDULES)}")
+            raise ValueError(
+                f"unknown schedule {schedule!r}: choose one of {', '.join(SCHEDULES)}"
+            )
         if prediction not in PREDICTIONS:
             raise ValueError(
                 f"unknown prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}"

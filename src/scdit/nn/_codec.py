@@ -54,12 +54,19 @@ class LatentCodec(nn.Module):
     Call :meth:`initialise` before training: caps and principal components are fixed buffers.
     """
 
+    cap: Tensor
+    pc_mean: Tensor
+    pc_loadings: Tensor
+    pc_sd: Tensor
+    log_library_moments: Tensor
+    log_theta_trend: Tensor
+
     def __init__(
         self,
         n_genes: int,
         *,
         n_latent: int = 32,
-        n_hidden: int = 128,
+        n_hidden: int = 256,
         dropout_rate: float = 0.0,
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
     ):
@@ -80,13 +87,15 @@ class LatentCodec(nn.Module):
 
         def hidden(n_in: int) -> nn.Sequential:
             return nn.Sequential(
-                nn.Linear(n_in, n_hidden), nn.LayerNorm(n_hidden), nn.SiLU(), nn.Dropout(dropout_rate)
+                nn.Linear(n_in, n_hidden),
+                nn.LayerNorm(n_hidden),
+                nn.SiLU(),
+                nn.Dropout(dropout_rate),
             )
 
         self.encoder_skip = nn.Linear(self.n_pcs + 1, self.n_latent)
-        self.encoder = nn.Sequential(
-            *hidden(self.n_pcs + 1), nn.Linear(n_hidden, 2 * self.n_latent)
-        )
+        self.encoder_hidden = hidden(self.n_pcs + 1)
+        self.encoder_head = nn.Linear(n_hidden, 2 * self.n_latent)
         self.decoder_hidden = hidden(self.n_latent)
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
@@ -100,7 +109,7 @@ class LatentCodec(nn.Module):
         """Dimensions of the state."""
         return self.n_latent + 1
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"{self.n_latent} latent dimensions, {self.dispersion} dispersion"
 
     @torch.no_grad()
@@ -118,9 +127,9 @@ class LatentCodec(nn.Module):
         self.log_theta.copy_(start["log_theta"])
         nn.init.zeros_(self.encoder_skip.bias)
         self.encoder_skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
-        self.encoder[-1].weight.mul_(0.1)
-        self.encoder[-1].bias.zero_()
-        self.encoder[-1].bias[self.n_latent :] = -1.0
+        self.encoder_head.weight.mul_(0.1)
+        self.encoder_head.bias.zero_()
+        self.encoder_head.bias[self.n_latent :] = -1.0
         # loadings in units of log1p(c) turned into units of log(c), d log1p(c) = c / (1 + c) dlog(c),
         # and shrunk as the prior on them will do
         c, total = start["log_proportions"].exp() * _TARGET, start["total"]
@@ -139,7 +148,11 @@ class LatentCodec(nn.Module):
         large Adam eps leaves genes with few counts, whose gradients are small, where they are,
         instead of letting them walk at random.
         """
-        encoder = [*self.encoder.parameters(), *self.encoder_skip.parameters()]
+        encoder = [
+            parameter
+            for layer in (self.encoder_skip, self.encoder_hidden, self.encoder_head)
+            for parameter in layer.parameters()
+        ]
         taken = {id(p) for p in encoder} | {id(self.log_theta)}
         decoder = [p for p in self.parameters() if id(p) not in taken]
         return [
@@ -163,7 +176,7 @@ class LatentCodec(nn.Module):
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
         centre, spread = self.log_library_moments
         inputs = torch.cat([scores, (library.log() - centre) / spread], dim=1)
-        shift, log_sd = self.encoder(inputs).chunk(2, dim=1)
+        shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
         mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
         log_library = counts.sum(1, keepdim=True).clamp_min(1).log()
         return (
@@ -189,9 +202,7 @@ class LatentCodec(nn.Module):
         log_theta = self.log_theta.expand_as(logits)
         if self.dispersion == "gene-cell":
             log_theta = log_theta + self.theta_out(self.theta_in(torch.cat([latent, hidden], 1)))
-        return NegativeBinomial(
-            F.log_softmax(logits, dim=1) + log_library, log_theta.clamp(-5, 8)
-        )
+        return NegativeBinomial(F.log_softmax(logits, dim=1) + log_library, log_theta.clamp(-5, 8))
 
     def with_library_size(self, state: Tensor, library_size: Tensor) -> Tensor:
         """States (cells, n_state) with given library sizes (cells,) in place of their own."""

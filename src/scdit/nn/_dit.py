@@ -96,7 +96,7 @@ class DiT(nn.Module):
         self.read_out = _zero(nn.Linear(n_tokens * width, n_state))
         self.skip = _zero(nn.Linear(width, 2 * n_state))
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         return f"{self.n_tokens} tokens x {self.width}, depth {self.depth}"
 
     def forward(

@@ -22,9 +22,13 @@ class TimeEmbedding(nn.Module):
         Number of sine and cosine pairs, with periods from 2 pi / 1000 to 20 pi in units of t.
     """
 
+    frequencies: Tensor
+
     def __init__(self, width: int, n_frequencies: int = 64):
         super().__init__()
-        frequencies = 1000 * torch.exp(-math.log(1e4) * torch.arange(n_frequencies) / n_frequencies)
+        frequencies = 1000 * torch.exp(
+            -math.log(1e4) * torch.arange(n_frequencies) / n_frequencies
+        )
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.mlp = nn.Sequential(
             nn.Linear(2 * n_frequencies, width), nn.SiLU(), nn.Linear(width, width)
@@ -51,9 +55,10 @@ class ConditionEmbedding(nn.Module):
         super().__init__()
         self.n_categories = dict(n_categories)
         # a list and not a dict of modules: names are the user's and may contain dots
-        self.tables = nn.ModuleList(nn.Embedding(n + 1, width) for n in n_categories.values())
-        for table in self.tables:
+        tables = [nn.Embedding(n + 1, width) for n in n_categories.values()]
+        for table in tables:
             nn.init.normal_(table.weight, std=0.02)
+        self.tables = nn.ModuleList(tables)
 
     def forward(self, codes: Mapping[str, Tensor], keep: Collection[str] | None = None) -> Tensor:
         """Embed codes.

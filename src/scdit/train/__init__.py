@@ -1,7 +1,12 @@
 """Training: plans for the two phases, their data, and the runner that joins them."""
 
 from scdit.train._data import CellDataModule, LatentDataModule
-from scdit.train._defaults import DEFAULT_BATCH_SIZE, PHASES, default_epochs
+from scdit.train._defaults import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_EARLY_STOPPING,
+    PHASES,
+    default_epochs,
+)
 from scdit.train._initialise import initialise_codec
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import TwoPhaseRunner
@@ -9,6 +14,7 @@ from scdit.train._states import calibrate_marginals, narrowed, prepare_states
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
+    "DEFAULT_EARLY_STOPPING",
     "PHASES",
     "CellDataModule",
     "CodecPlan",

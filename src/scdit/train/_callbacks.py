@@ -15,14 +15,14 @@ class PhaseProgress(Callback):
     def __init__(self, bar: tqdm, phase: str):
         self.bar, self.phase, self.steps = bar, phase, 0
 
-    def on_train_start(self, trainer: Trainer, *_) -> None:  # noqa: D102
+    def on_train_start(self, trainer: Trainer, *_) -> None:
         self.bar.set_description(f"Training the {self.phase}")
 
-    def on_train_batch_end(self, trainer: Trainer, *_) -> None:  # noqa: D102
+    def on_train_batch_end(self, trainer: Trainer, *_) -> None:
         self.steps += 1
         self.bar.update()
 
-    def on_validation_end(self, trainer: Trainer, *_) -> None:  # noqa: D102
+    def on_validation_end(self, trainer: Trainer, *_) -> None:
         value = trainer.callback_metrics.get(f"{self.phase}_loss_validation")
         if value is not None:
             self.bar.set_postfix(validation_loss=f"{float(value):.4g}", refresh=False)
@@ -48,12 +48,12 @@ class BestWeights(Callback):
         self.best_value = math.inf
         self.best: dict[str, Tensor] | None = None
 
-    def on_validation_end(self, trainer: Trainer, *_) -> None:  # noqa: D102
+    def on_validation_end(self, trainer: Trainer, *_) -> None:
         value = float(trainer.callback_metrics.get(self.monitor, math.inf))
         if value < self.best_value:
             self.best_value = value
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
-    def on_fit_end(self, trainer: Trainer, plan: LightningModule) -> None:  # noqa: D102
+    def on_fit_end(self, trainer: Trainer, plan: LightningModule) -> None:
         if self.best is not None:
             self.network.load_state_dict(self.best)

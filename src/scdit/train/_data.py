@@ -113,7 +113,11 @@ class LatentDataModule(LightningDataModule):
         batch_size: int = 256,
     ):
         super().__init__()
-        self.train_idx, self.val_idx, self.test_idx = cells.train_idx, cells.val_idx, cells.test_idx
+        self.train_idx, self.val_idx, self.test_idx = (
+            cells.train_idx,
+            cells.val_idx,
+            cells.test_idx,
+        )
         self.n_train, self.n_val = cells.n_train, cells.n_val
         self.mean, self.sd, self.codes, self.batch_size = mean, sd, dict(codes), batch_size
 

@@ -8,8 +8,9 @@ import numpy as np
 
 PHASES = ("codec", "denoiser")
 DEFAULT_BATCH_SIZE = {"codec": 64, "denoiser": 128}
-_PASSES = {"codec": 17, "denoiser": 100}
-_STEPS = {"codec": (400, 6_000), "denoiser": (500, 10_000)}
+DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
+_PASSES = {"codec": 25, "denoiser": 100}
+_STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
 
 
 def default_epochs(n_train: int, batch_size: dict[str, int]) -> dict[str, int]:

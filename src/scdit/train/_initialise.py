@@ -36,7 +36,9 @@ def initialise_codec(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> No
         "pc_mean": mean,
         "pc_loadings": loadings,
         "pc_sd": sd,
-        "log_library_moments": np.array([np.log(library).mean(), max(np.log(library).std(), 0.05)]),
+        "log_library_moments": np.array(
+            [np.log(library).mean(), max(np.log(library).std(), 0.05)]
+        ),
         "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
         "log_proportions": np.log(proportions),

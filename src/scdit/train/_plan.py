@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from scdit.module import SCDiTModule
-
 
 _TIMES = (1e-3, 1 - 1e-3)  # the ends of the path teach nothing
 
@@ -31,6 +31,7 @@ class _Plan(LightningModule):
     """
 
     phase: str
+    n_obs_training: int  # set by scvi's runner
     gradient_clip: float  # norm above which gradients are scaled down, in units of the loss
 
     def __init__(
@@ -44,7 +45,7 @@ class _Plan(LightningModule):
         """Parameters of this phase with their learning rates and decay."""
         raise NotImplementedError
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> Any:
         """AdamW and its schedule, stepped with every batch."""
         n_steps = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = max(1, round(self.warmup_fraction * n_steps))
@@ -87,13 +88,13 @@ class CodecPlan(_Plan):
     def __init__(self, module: SCDiTModule, lr: float = 1e-3, weight_decay: float = 1e-2):
         super().__init__(module, lr, weight_decay)
 
-    def parameter_groups(self) -> list[dict[str, object]]:  # noqa: D102
+    def parameter_groups(self) -> list[dict[str, object]]:
         return self.module.codec.parameter_groups(self.lr)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:  # noqa: D102
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         return self._loss(batch)
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:  # noqa: D102
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self._loss(batch)
 
     def _loss(self, batch: dict[str, Tensor]) -> Tensor:
@@ -118,10 +119,10 @@ class DenoiserPlan(_Plan):
     def __init__(self, module: SCDiTModule, lr: float = 2e-3, weight_decay: float = 1e-2):
         super().__init__(module, lr, weight_decay)
 
-    def parameter_groups(self) -> list[dict[str, object]]:  # noqa: D102
+    def parameter_groups(self) -> list[dict[str, object]]:
         return decay_matrices_only(self.module.denoiser)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:  # noqa: D102
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         mean = batch["mean"]
         n = len(mean)
         # one time in each of n equal intervals: less variance than n independent times
@@ -130,7 +131,7 @@ class DenoiserPlan(_Plan):
         self.record("loss", loss.detach(), n)
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:  # noqa: D102
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
         mean = batch["mean"]
         n = len(mean)
         fixed = torch.Generator().manual_seed(batch_idx)

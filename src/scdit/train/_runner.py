@@ -6,17 +6,16 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from lightning.pytorch import LightningDataModule
 from lightning.pytorch.callbacks import EarlyStopping
 from scvi.train import TrainRunner
 from torch import nn
 from tqdm.auto import tqdm
 
 from scdit.train._callbacks import BestWeights, PhaseProgress
-from scdit.train._data import CellDataModule
+from scdit.train._data import CellDataModule, LatentDataModule
 from scdit.train._defaults import PHASES
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
 from scdit.train._states import prepare_states
@@ -58,8 +57,8 @@ class TwoPhaseRunner:
     plan_kwargs
         Arguments of :class:`CodecPlan` and :class:`DenoiserPlan`, per phase.
     early_stopping
-        Stop a phase when its validation loss has not improved for `patience` validations. The best
-        weights are kept in any case if there are validation cells.
+        Per phase: stop when the validation loss has not improved for `patience` validations, and
+        put the best weights back.
     patience
         See `early_stopping`.
     silent
@@ -75,11 +74,11 @@ class TwoPhaseRunner:
         *,
         max_epochs: Mapping[str, int],
         batch_size: Mapping[str, int],
-        plan_kwargs: Mapping[str, Mapping[str, object]],
-        early_stopping: bool = True,
+        plan_kwargs: Mapping[str, Mapping[str, Any]],
+        early_stopping: Mapping[str, bool],
         patience: int = 10,
         silent: bool = False,
-        **trainer_kwargs: object,
+        **trainer_kwargs: Any,
     ):
         self.model, self.cells = model, cells
         self.max_epochs, self.batch_size = max_epochs, batch_size
@@ -102,18 +101,16 @@ class TwoPhaseRunner:
             module.train()
             self._fit(self.denoiser_plan, latents, module.ema, bar)
 
-    def _fit(
-        self, plan: _Plan, data: LightningDataModule, network: nn.Module, bar: tqdm
-    ) -> None:
+    def _fit(self, plan: _Plan, data: CellDataModule | LatentDataModule, network: nn.Module, bar: tqdm) -> None:
         max_epochs = self.max_epochs[plan.phase]
         monitor = f"{plan.phase}_loss_validation"
         progress = PhaseProgress(bar, plan.phase)
-        callbacks = [progress, *self.trainer_kwargs.get("callbacks", [])]  # type: ignore[misc]
-        options: dict[str, object] = {}
+        callbacks = [progress, *self.trainer_kwargs.get("callbacks", [])]
+        options: dict[str, Any] = {}
         if data.n_val:
-            callbacks.append(BestWeights(network, monitor))
-            if self.early_stopping:
+            if self.early_stopping[plan.phase]:
                 callbacks.append(EarlyStopping(monitor, patience=self.patience))
+                callbacks.append(BestWeights(network, monitor))
             options["check_val_every_n_epoch"] = max(1, max_epochs // _VALIDATIONS)
         n_batches = math.ceil(data.n_train / data.batch_size)
         options |= {
@@ -125,7 +122,11 @@ class TwoPhaseRunner:
         }
         with _quiet_lightning():
             _PhaseRunner(
-                self.model, training_plan=plan, data_splitter=data, max_epochs=max_epochs, **options
+                self.model,
+                training_plan=plan,
+                data_splitter=data,
+                max_epochs=max_epochs,
+                **options,
             )()
         progress.skip_to_end(max_epochs * n_batches)
 

@@ -21,13 +21,17 @@ from scdit.nn import LatentCodec, fit_marginals
 from scdit.train._data import CellDataModule, LatentDataModule
 
 _MIXTURE = 1_000  # states whose mixture is compared with the training counts
-_MIN_MEAN = 0.02  # counts per cell below which a gene's marginal says nothing that the mean does not
+_MIN_MEAN = (
+    0.02  # counts per cell below which a gene's marginal says nothing that the mean does not
+)
 _EXACT, _QUANTILES = 6, 16  # a gene's histogram: counts up to here, then so many quantiles
 _GENES_AT_ONCE = 64
 
 
 @torch.inference_mode()
-def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) -> LatentDataModule:
+def prepare_states(
+    module: SCDiTModule, cells: CellDataModule, batch_size: int
+) -> LatentDataModule:
     """Encode all cells, calibrate, and set the module's normalisation from the training cells.
 
     Parameters
@@ -56,10 +60,14 @@ def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) 
     state_mean = mean[train].mean(0)
     module.state_mean.copy_(state_mean)
     module.state_sd.copy_(state_sd)
-    return LatentDataModule(cells, (mean - state_mean) / state_sd, sd / state_sd, codes, batch_size)
+    return LatentDataModule(
+        cells, (mean - state_mean) / state_sd, sd / state_sd, codes, batch_size
+    )
 
 
-def _encode(module: SCDiTModule, cells: CellDataModule) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def _encode(
+    module: SCDiTModule, cells: CellDataModule
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """Posterior mean and sd (cells, n_state) and condition codes (cells,) of all cells."""
     module.eval()
     means, sds = [], []
@@ -140,7 +148,10 @@ def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matri
         values, weights = _histograms(columns, block, cap)
         shifts[:, block] = torch.stack(
             fit_marginals(
-                log_mean[:, block].T.contiguous(), log_theta[:, block].T.contiguous(), values, weights
+                log_mean[:, block].T.contiguous(),
+                log_theta[:, block].T.contiguous(),
+                values,
+                weights,
             )
         )
     codec.shift(*shifts.to(codec.log_theta.device))

@@ -1,0 +1,145 @@
+"""The transformer, its embeddings and the codec."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from scdit.nn import ConditionEmbedding, DiT, LatentCodec, drop_conditions
+from scdit.train import initialise_codec
+
+
+@pytest.fixture
+def dit():
+    torch.manual_seed(0)
+    return DiT(5, {"labels": 3, "batch": 2}, n_tokens=3, width=16, depth=2, n_heads=2)
+
+
+def codes(n):
+    return {"labels": torch.arange(n) % 3, "batch": torch.arange(n) % 2}
+
+
+def randomise(network):
+    """Give the zero-initialised layers weights, so that everything acts."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+def test_a_new_transformer_predicts_zero(dit):
+    out = dit(torch.randn(7, 5), torch.rand(7), codes(7))
+    torch.testing.assert_close(out, torch.zeros(7, 5))
+
+
+def test_cells_do_not_see_each_other(dit):
+    randomise(dit)
+    x, t = torch.randn(7, 5), torch.rand(7)
+    one = dit(x[3:4], t[3:4], {name: c[3:4] for name, c in codes(7).items()})
+    torch.testing.assert_close(dit(x, t, codes(7))[3:4], one, rtol=1e-5, atol=1e-5)
+
+
+def test_time_and_conditions_matter_and_dropped_ones_do_not(dit):
+    randomise(dit)
+    x, t = torch.randn(1, 5), torch.tensor([0.4])
+
+    def run(t=t, keep=None, **changed):
+        now = {"labels": torch.tensor([0]), "batch": torch.tensor([0])}
+        return dit(x, t, now | {k: torch.tensor([v]) for k, v in changed.items()}, keep)
+
+    assert not torch.allclose(run(), run(t=t + 0.1))
+    assert not torch.allclose(run(), run(labels=1))
+    assert not torch.allclose(run(), run(batch=1))
+    # a condition that may not be seen is as if it were dropped, whatever its code
+    torch.testing.assert_close(run(keep=["labels"]), run(batch=-1))
+    torch.testing.assert_close(run(keep=["labels"]), run(keep=["labels"], batch=1))
+
+
+def test_width_must_divide():
+    with pytest.raises(ValueError, match="multiple of n_heads"):
+        DiT(5, {}, width=10, n_heads=4)
+
+
+def test_condition_names_may_be_anything():
+    embedding = ConditionEmbedding({"a.b": 2, "c d": 2}, 4)
+    assert embedding({"a.b": torch.tensor([1]), "c d": torch.tensor([-1])}).shape == (1, 4)
+
+
+def test_conditions_are_dropped_per_cell_and_per_condition():
+    torch.manual_seed(0)
+    n, p = 20_000, 0.2
+    dropped = drop_conditions({"a": torch.ones(n).long(), "b": torch.ones(n).long()}, p)
+    a, b = (dropped[name] == -1 for name in ("a", "b"))
+    each = 1 - (1 - p) ** 2
+    assert a.float().mean() == pytest.approx(each, abs=0.02)
+    # all of a cell's conditions go together with probability p, or by chance
+    assert (a & b).float().mean() == pytest.approx(p + (1 - p) * p**2, abs=0.02)
+    assert (a & ~b).any()
+    alone = drop_conditions({"a": torch.ones(n).long()}, p)["a"] == -1
+    assert alone.float().mean() == pytest.approx(p, abs=0.02)
+
+
+@pytest.fixture
+def counts():
+    rng = np.random.default_rng(0)
+    proportions = rng.gamma(0.5, size=(2, 80)) + 0.01
+    proportions /= proportions.sum(1, keepdims=True)
+    depth = rng.lognormal(6, 0.4, 300)[:, None]
+    return sp.csr_matrix(rng.poisson(depth * proportions[rng.integers(2, size=300)]))
+
+
+@pytest.mark.parametrize("dispersion", ["gene-cell", "gene"])
+def test_decoded_means_add_up_to_the_library_size(counts, dispersion):
+    codec = LatentCodec(80, dispersion=dispersion)
+    initialise_codec(codec, counts)
+    state, _ = codec.eval().encode(torch.tensor(counts.toarray(), dtype=torch.float32))
+    mean = codec.decode(state).log_mean.exp().sum(1)
+    np.testing.assert_allclose(mean.detach(), counts.sum(1).A1, rtol=1e-4)
+    given = torch.full((300,), 123.0)
+    mean = codec.decode(codec.with_library_size(state, given)).log_mean.exp().sum(1)
+    torch.testing.assert_close(mean.detach(), given, rtol=1e-4, atol=0)
+
+
+def test_starts_at_the_principal_components(counts):
+    """Before training, the latent mean is the score: mean 0 and variance 1 per component."""
+    codec = LatentCodec(80, n_latent=10)
+    initialise_codec(codec, counts)
+    x = torch.tensor(counts.toarray(), dtype=torch.float32)
+    library = x.sum(1, keepdim=True)
+    log = torch.log1p(x.minimum(codec.cap) * 1e4 / library)
+    scores = (log - codec.pc_mean) @ codec.pc_loadings / codec.pc_sd
+    torch.testing.assert_close(scores.mean(0), torch.zeros(50), atol=1e-3, rtol=0)
+    torch.testing.assert_close(scores.var(0, correction=0), torch.ones(50), atol=1e-2, rtol=0)
+    # the explained variance is that of sklearn's PCA
+    from sklearn.decomposition import PCA
+
+    expected = PCA(10).fit(log.numpy()).singular_values_ / np.sqrt(300)
+    np.testing.assert_allclose(codec.pc_sd[:10], expected, rtol=1e-3)
+
+
+def test_thinning_hides_counts_in_training_only(counts):
+    codec = LatentCodec(80)
+    initialise_codec(codec, counts)
+    x = torch.tensor(counts.toarray(), dtype=torch.float32)
+    still = [codec.eval().encode(x)[0] for _ in range(2)]
+    torch.testing.assert_close(*still, rtol=0, atol=0)
+    noisy = codec.train().encode(x)[0]
+    assert not torch.allclose(noisy[:, :-1], still[0][:, :-1], atol=1e-3)
+    torch.testing.assert_close(noisy[:, -1], x.sum(1).log())  # the library size is never hidden
+
+
+def test_fewer_cells_and_genes_than_components():
+    codec = LatentCodec(7)
+    initialise_codec(codec, sp.csr_matrix(np.random.default_rng(0).poisson(3, (4, 7)) + 1))
+    state, sd = codec.eval().encode(torch.ones(2, 7))
+    assert state.shape == sd.shape == (2, 8)
+    assert torch.isfinite(codec.decode(state).log_mean).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"dispersion": "cell"}, "gene-cell"), ({"n_latent": 0}, "positive")],
+)
+def test_bad_codec_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LatentCodec(10, **arguments)
