@@ -1,77 +1,100 @@
-"""Simple generators that a model has to beat. All give cells of the labels asked for, as an AnnData.
+"""Simple generators that a model has to beat.
 
-Each takes the training cells, the column of their labels, one label per wanted cell, and a
-`numpy.random.Generator`.
+Each takes the training cells and the column of their labels and returns a *sampler*: from one
+label per wanted cell and a `numpy.random.Generator` it makes an AnnData of such cells.
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
-from numpy.random import Generator
+
+Counts: TypeAlias = np.ndarray | sp.csr_matrix
+Sampler: TypeAlias = Callable[[np.ndarray, np.random.Generator], AnnData]
+Draw: TypeAlias = Callable[[int, np.random.Generator], Counts]
 
 
-def poisson(train: AnnData, labels_key: str, labels: np.ndarray, rng: Generator) -> AnnData:
-    """Poisson counts whose rates are the means of the label."""
+def poisson(train: AnnData, labels_key: str) -> Sampler:
+    """Independent Poisson counts per label and gene, given a depth drawn from the label's cells.
 
-    def draw(counts: sp.csr_matrix, n: int) -> np.ndarray:
-        return rng.poisson(counts.mean(axis=0), size=(n, counts.shape[1]))
-
-    return _per_label(train, labels_key, labels, draw)
-
-
-def negative_binomial(
-    train: AnnData, labels_key: str, labels: np.ndarray, rng: Generator
-) -> AnnData:
-    """Independent negative binomials per label and gene, given a depth drawn from the label's cells.
-
-    The mean is a gene's share of the label's counts times the depth; the dispersion matches the
-    variance around these means, and is Poisson where there is no more variance than that.
+    The rate is a gene's share of the label's counts times the depth.
     """
 
-    def draw(counts: sp.csr_matrix, n: int) -> np.ndarray:
-        x = counts.toarray().astype(np.float64)
-        depth = x.sum(axis=1, keepdims=True)
-        share = x.sum(axis=0) / depth.sum()
-        mean = depth * share
+    def fit(counts: sp.csr_matrix) -> Draw:
+        depth, share = _depth_and_share(counts)
+        return lambda n, rng: rng.poisson(rng.choice(depth, n)[:, None] * share)
+
+    return _per_label(train, labels_key, fit)
+
+
+def negative_binomial(train: AnnData, labels_key: str) -> Sampler:
+    """Independent negative binomials per label and gene, given a depth as above.
+
+    The mean is that of the Poisson; the dispersion matches the variance around these means, and
+    is Poisson where there is no more variance than that.
+    """
+
+    def fit(counts: sp.csr_matrix) -> Draw:
+        depth, share = _depth_and_share(counts)
+        mean = depth[:, None] * share
         # variance = mean + mean^2 * overdispersion
-        excess = ((x - mean) ** 2 - mean).sum(axis=0)
+        excess = ((counts.toarray() - mean) ** 2 - mean).sum(axis=0)
         overdispersion = np.clip(excess / np.maximum((mean**2).sum(axis=0), 1e-12), 1e-6, 1e3)
-        new_mean = rng.choice(depth.ravel(), n)[:, None] * share
-        return rng.poisson(
-            rng.gamma(1 / overdispersion, overdispersion, size=new_mean.shape) * new_mean
-        )
 
-    return _per_label(train, labels_key, labels, draw)
+        def draw(n: int, rng: np.random.Generator) -> np.ndarray:
+            mean = rng.choice(depth, n)[:, None] * share
+            return rng.poisson(rng.gamma(1 / overdispersion, overdispersion, mean.shape) * mean)
+
+        return draw
+
+    return _per_label(train, labels_key, fit)
 
 
-def bootstrap(train: AnnData, labels_key: str, labels: np.ndarray, rng: Generator) -> AnnData:
+def bootstrap(train: AnnData, labels_key: str) -> Sampler:
     """Copies of training cells: a trap, which looks right and is memorised."""
 
-    def draw(counts: sp.csr_matrix, n: int) -> sp.csr_matrix:
-        return counts[rng.integers(counts.shape[0], size=n)]
+    def fit(counts: sp.csr_matrix) -> Draw:
+        return lambda n, rng: counts[rng.integers(counts.shape[0], size=n)]
 
-    return _per_label(train, labels_key, labels, draw)
-
-
-BASELINES = {"poisson": poisson, "negative binomial": negative_binomial, "bootstrap": bootstrap}
+    return _per_label(train, labels_key, fit)
 
 
-def _per_label(
-    train: AnnData,
-    labels_key: str,
-    labels: np.ndarray,
-    draw: Callable[[sp.csr_matrix, int], np.ndarray | sp.csr_matrix],
+BASELINES = {"nb": negative_binomial, "poisson": poisson, "bootstrap": bootstrap}
+
+
+def as_cells(
+    counts: Counts, train: AnnData, labels_key: str, labels: np.ndarray | None = None
 ) -> AnnData:
-    """Call `draw(training counts of the label, number of cells)` for every label asked for."""
+    """Make an AnnData of generated counts, with the genes of the training cells."""
+    index = pd.Index([f"generated-{i}" for i in range(counts.shape[0])])
+    obs = pd.DataFrame(index=index)
+    if labels is not None:
+        obs[labels_key] = pd.Categorical(labels)
+    return AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs, var=train.var[[]].copy())
+
+
+def _per_label(train: AnnData, labels_key: str, fit: Callable[[sp.csr_matrix], Draw]) -> Sampler:
+    """Fit to the training counts of each label; the cells come sorted by label."""
     train_labels = train.obs[labels_key].astype(str).to_numpy()
-    names, sizes = np.unique(labels, return_counts=True)
-    parts = [
-        sp.csr_matrix(draw(sp.csr_matrix(train.X[train_labels == name]), n), dtype=np.float32)
-        for name, n in zip(names, sizes, strict=True)
-    ]
-    obs = pd.DataFrame({labels_key: pd.Categorical(np.repeat(names, sizes))})
-    obs.index = obs.index.astype(str)
-    return AnnData(sp.vstack(parts, format="csr"), obs=obs, var=train.var[[]].copy())
+    draws = {
+        label: fit(sp.csr_matrix(train.X[train_labels == label]))
+        for label in np.unique(train_labels)
+    }
+
+    def sample(labels: np.ndarray, rng: np.random.Generator) -> AnnData:
+        names, sizes = np.unique(labels, return_counts=True)
+        parts = [
+            sp.csr_matrix(draws[name](size, rng)) for name, size in zip(names, sizes, strict=True)
+        ]
+        return as_cells(sp.vstack(parts), train, labels_key, np.repeat(names, sizes))
+
+    return sample
+
+
+def _depth_and_share(counts: sp.csr_matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Return total counts per cell, and each gene's share of all counts."""
+    depth = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
+    return depth, np.asarray(counts.sum(axis=0), dtype=np.float64).ravel() / depth.sum()

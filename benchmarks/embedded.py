@@ -9,29 +9,18 @@ generator makes as many cells of every label as the test set has.
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
-from baselines import BASELINES
-from splits import stratified_splits
+from generators import GENERATORS
+from splits import split
 
 import scdit
 
 METRIC = "c2st_rf_pca"
-
-
-def generate_scdit(train: ad.AnnData, labels_key: str, labels: np.ndarray) -> ad.AnnData:
-    """Train on `train` and generate one cell per label."""
-    train = train.copy()  # setup_anndata writes into it
-    scdit.SCDiT.setup_anndata(train, labels_key=labels_key)
-    model = scdit.SCDiT(train)
-    start = time.perf_counter()
-    model.train()
-    print(f"trained in {time.perf_counter() - start:.0f} s", flush=True)
-    return model.generate(labels=pd.Series(labels).value_counts().to_dict(), rng=0)
+NAMES = ("scdit", "poisson", "nb", "bootstrap")
 
 
 def main() -> None:
@@ -47,19 +36,22 @@ def main() -> None:
 
     adata = ad.read_h5ad(args.data) if args.data else scdit.datasets.pbmc68k()
     rows: dict[str, list[float]] = {}
-    splits = stratified_splits(adata, args.labels, n_splits=args.splits)
-    for number, (train, test) in enumerate(splits, start=1):
-        print(f"split {number}: {train.n_obs} training and {test.n_obs} test cells", flush=True)
+    for seed in range(args.splits):
+        train, test = split(adata, args.labels, seed=seed)
+        print(f"split {seed + 1}: {train.n_obs} training and {test.n_obs} test cells", flush=True)
         labels = test.obs[args.labels].astype(str).to_numpy()
-        generated = {"scdit": generate_scdit(train, args.labels, labels)}
-        for name, baseline in BASELINES.items():
-            generated[name] = baseline(train, args.labels, labels, np.random.default_rng(number))
-        for name, cells in generated.items():
+        for name in NAMES:
+            sample = GENERATORS[name](train, args.labels, seed).samplers[name]
             table = scdit.tl.evaluate(
-                test, cells, reference=train, labels_key=args.labels, metrics=[METRIC]
+                test,
+                sample(labels, np.random.default_rng(seed)),
+                reference=train,
+                labels_key=args.labels,
+                metrics=[METRIC],
             )
             row = table.set_index("group").loc["all"]
             rows.setdefault(name, []).append(row["value"])
+            print(f"  {name}: {row['value']:.3f}", flush=True)
         rows.setdefault("floor", []).append(row["floor"])
 
     result = pd.DataFrame(rows).T

@@ -28,8 +28,7 @@ def pbmc68k() -> ad.AnnData:
     return scdit.datasets.pbmc68k()
 
 
-@pytest.fixture
-def adata() -> ad.AnnData:
+def _make_adata() -> ad.AnnData:
     """120 cells x 40 genes of three types in two batches, drawn from negative binomials."""
     rng = np.random.default_rng(0)
     n_cells, n_genes = 120, 40
@@ -48,3 +47,15 @@ def adata() -> ad.AnnData:
     )
     var = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
     return ad.AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs, var=var)
+
+
+@pytest.fixture(scope="session")
+def make_adata():
+    """A function that makes the same small data set at every call."""
+    return _make_adata
+
+
+@pytest.fixture
+def adata() -> ad.AnnData:
+    """A small data set that the test may change."""
+    return _make_adata()

@@ -19,7 +19,7 @@ class Condition:
     ----------
     name
         Its name in scvi's registry and in the batches of a data loader: ``labels``, ``batch`` or
-        ``covariate_<key>``.
+        ``covariate_<number>``.
     key
         The user's column in ``obs``.
     categories

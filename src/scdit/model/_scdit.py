@@ -30,8 +30,6 @@ from scdit.train import (
     initialise_codec,
 )
 
-_COVARIATE = "covariate_"  # prefix of a covariate's name in scvi's registry
-
 
 class SCDiT(GenerateMixin, BaseModelClass):
     """Latent diffusion transformer for single-cell counts.
@@ -167,7 +165,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
             LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
             CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
             CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-            *(CategoricalObsField(_COVARIATE + key, key) for key in covariates),
+            *(CategoricalObsField(_covariate(i), key) for i, key in enumerate(covariates)),
         ]
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
@@ -180,7 +178,8 @@ class SCDiT(GenerateMixin, BaseModelClass):
             REGISTRY_KEYS.LABELS_KEY: setup["labels_key"],
             REGISTRY_KEYS.BATCH_KEY: setup["batch_key"],
         }
-        keys |= {_COVARIATE + key: key for key in setup["categorical_covariate_keys"] or []}
+        covariates = setup["categorical_covariate_keys"] or []
+        keys |= {_covariate(i): key for i, key in enumerate(covariates)}
         states = {name: self.registry["field_registries"][name]["state_registry"] for name in keys}
         return [
             Condition(name, key, np.asarray(states[name]["categorical_mapping"]))
@@ -353,6 +352,11 @@ class SCDiT(GenerateMixin, BaseModelClass):
                 f"  parameters: {n_parameters:,}",
             ]
         )
+
+
+def _covariate(i: int) -> str:
+    """Name of a covariate in scvi's registry, where a user's column name may not be allowed."""
+    return f"covariate_{i}"
 
 
 def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from scdit.train._defaults import (
 from scdit.train._initialise import initialise_codec
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import TwoPhaseRunner
-from scdit.train._states import calibrate_marginals, narrowed, prepare_states
+from scdit.train._states import calibrate_marginals, prepare_states
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
@@ -24,6 +24,5 @@ __all__ = [
     "calibrate_marginals",
     "default_epochs",
     "initialise_codec",
-    "narrowed",
     "prepare_states",
 ]

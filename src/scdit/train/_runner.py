@@ -101,7 +101,9 @@ class TwoPhaseRunner:
             module.train()
             self._fit(self.denoiser_plan, latents, module.ema, bar)
 
-    def _fit(self, plan: _Plan, data: CellDataModule | LatentDataModule, network: nn.Module, bar: tqdm) -> None:
+    def _fit(
+        self, plan: _Plan, data: CellDataModule | LatentDataModule, network: nn.Module, bar: tqdm
+    ) -> None:
         max_epochs = self.max_epochs[plan.phase]
         monitor = f"{plan.phase}_loss_validation"
         progress = PhaseProgress(bar, plan.phase)

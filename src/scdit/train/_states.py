@@ -1,9 +1,4 @@
-"""Between the phases: the states of all cells, made fit for the denoiser to learn from.
-
-Two things that a codec gets right only for the cells it was fitted to are set right here, on
-training and validation cells alone: the width of the states' distribution, and the marginal
-distribution of each gene.
-"""
+"""Between the phases: the states of all cells, and the calibration of each gene's marginal."""
 
 from __future__ import annotations
 
@@ -44,13 +39,7 @@ def prepare_states(
         Cells per step of the denoiser.
     """
     mean, sd, codes = _encode(module, cells)
-    train, held_out = torch.as_tensor(cells.train_idx), torch.as_tensor(cells.val_idx)
-    groups = next(iter(codes.values()), torch.zeros(len(mean), dtype=torch.long))
-    n = module.codec.n_latent
-    mean[train, :n] = narrowed(
-        mean[train, :n], groups[train], mean[held_out, :n], groups[held_out]
-    )
-
+    train = torch.as_tensor(cells.train_idx)
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     calibrate_marginals(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
@@ -79,47 +68,6 @@ def _encode(
         for name, kept in codes.items():
             kept.append(batch[name][:, 0].long())
     return torch.cat(means), torch.cat(sds), {name: torch.cat(c) for name, c in codes.items()}
-
-
-def narrowed(train: Tensor, groups: Tensor, held_out: Tensor, held_out_groups: Tensor) -> Tensor:
-    """Training latents, shrunk towards their groups' means to the width of held-out latents.
-
-    Components that were fitted to noise are wider in the cells they were fitted to. The ratio of
-    standard deviations within groups is estimated per dimension and shrunk towards the common one
-    as far as its own uncertainty demands (empirical Bayes on logarithms).
-
-    Parameters
-    ----------
-    train, held_out
-        Latents (cells, dims).
-    groups, held_out_groups
-        Codes of the cells' groups, (cells,).
-
-    Returns
-    -------
-    Tensor like `train`; `train` itself if there are too few held-out cells.
-    """
-    centres, inside, freedom = _within(train, groups)
-    _, outside, held_out_freedom = _within(held_out, held_out_groups)
-    if held_out_freedom < 20 or freedom < 20:
-        return train
-    log_ratio = 0.5 * torch.log(outside / inside)
-    noise = 1 / (2 * held_out_freedom) + 1 / (2 * freedom)  # variance of the log of an sd
-    signal = (log_ratio.var() - noise).clamp_min(0) if len(log_ratio) > 1 else torch.tensor(0.0)
-    common = log_ratio.mean()
-    ratio = (common + signal / (signal + noise) * (log_ratio - common)).exp()
-    return centres + ratio * (train - centres)
-
-
-def _within(x: Tensor, groups: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Each cell's group mean (cells, dims), variance within groups (dims,), degrees of freedom."""
-    if not len(x):
-        return x, x.new_zeros(x.shape[1]), 0
-    _, index, size = groups.unique(return_inverse=True, return_counts=True)
-    means = x.new_zeros(len(size), x.shape[1]).index_add_(0, index, x) / size[:, None]
-    freedom = len(x) - len(size)
-    centres = means[index]
-    return centres, (x - centres).pow(2).sum(0) / max(freedom, 1), freedom
 
 
 def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:

@@ -1,0 +1,126 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    if not BENCHMARKS.is_dir():
+        pytest.skip("the benchmarks are only in the repository")
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    yield
+    for name in ("baselines", "quality", "splits", "tables"):
+        sys.modules.pop(name, None)
+
+
+def result(row, seed, value, floor=0.5, **changes):
+    return {
+        "row": row,
+        "generator": row.split("_")[0],
+        "seed": seed,
+        "data": "some",
+        "hvg": None,
+        "labels_key": "type",
+        "drop_labels": [],
+        "n_train": 80,
+        "n_test": 20,
+        "n_genes": 1000,
+        "n_labels": 2,
+        "train_seconds": 1.0,
+        "ms_per_cell": 2.0,
+        "peak_memory_gb": 3.0,
+        "note": "",
+        "scvi_epochs": None,
+        "date": "2026-01-01",
+        "load": 1.0,
+        "machine": {"cpu": "CPU", "cores": 2, "threads": 1, "gpu": None, "system": "Linux"},
+        "versions": {"scdit": "1.0"},
+        "metrics": {"c2st_rf_pca": {"value": value, "floor": floor, "note": ""}},
+        **changes,
+    }
+
+
+def test_split_is_stratified_and_repeats(pbmc68k):
+    from splits import split
+
+    key = "bulk_labels"
+    dropped = pbmc68k.obs[key].cat.categories[0]
+    train, test = split(pbmc68k, key, n_top_genes=100, drop_labels=[dropped])
+    again, _ = split(pbmc68k, key, n_top_genes=100, drop_labels=[dropped])
+    assert list(train.obs_names) == list(again.obs_names)
+    assert list(train.var_names) == list(test.var_names) == list(again.var_names)
+    assert not set(train.obs_names) & set(test.obs_names)
+    assert train.n_vars == 100
+    sizes = pbmc68k.obs[key].value_counts().drop(dropped)
+    assert test.obs[key].value_counts().to_dict() == {
+        label: max(1, round(0.2 * size)) for label, size in sizes.items() if size >= 5
+    }
+
+
+def test_genes_are_chosen_without_the_test_cells(pbmc68k):
+    from splits import split
+
+    _, test = split(pbmc68k, "bulk_labels", n_top_genes=100)
+    changed = pbmc68k.copy()
+    x = changed.X.tolil()
+    x[changed.obs_names.get_indexer(test.obs_names), :300] = 50
+    changed.X = x.tocsr()
+    assert list(split(changed, "bulk_labels", n_top_genes=100)[1].var_names) == list(
+        test.var_names
+    )
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "nb", "poisson"])
+def test_baselines_make_the_cells_asked_for(pbmc68k, name):
+    from baselines import BASELINES
+    from splits import split
+
+    train, test = split(pbmc68k, "bulk_labels")
+    labels = test.obs["bulk_labels"].astype(str).to_numpy()
+    sample = BASELINES[name](train, "bulk_labels")
+    made = sample(labels, np.random.default_rng(0))
+    assert sorted(made.obs["bulk_labels"]) == sorted(labels)
+    assert list(made.var_names) == list(train.var_names)
+    assert (made.X.data == np.rint(made.X.data)).all()
+    assert made.X.sum(axis=1).mean() == pytest.approx(train.X.sum(axis=1).mean(), rel=0.1)
+    assert (made.X != sample(labels, np.random.default_rng(0)).X).nnz == 0
+
+
+def test_new_results_replace_those_of_their_row_and_seed(tmp_path):
+    from quality import merge, read_results, write_results
+
+    old = [result("nb", 0, 0.8), result("nb", 1, 0.7), result("poisson", 0, 0.9)]
+    path = tmp_path / "results.json"
+    write_results(merge([], old), path)
+    runs = merge(read_results(path), [result("nb", 0, 0.6)])
+    values = {(r["row"], r["seed"]): r["metrics"]["c2st_rf_pca"]["value"] for r in runs}
+    assert values == {("nb", 0): 0.6, ("nb", 1): 0.7, ("poisson", 0): 0.9}
+
+
+def test_page_shows_medians_floor_first():
+    from tables import markdown
+
+    runs = [result("scvi_prior", seed, value) for seed, value in enumerate((0.9, 0.7, 0.6))]
+    page = markdown([*runs, result("nb", 0, None)])
+    lines = [line.split(" | ")[:2] for line in page.splitlines() if line.startswith("| ")]
+    assert lines[1:4] == [
+        ["| floor (real cells)", "0.500"],
+        ["| scvi_prior", "0.700"],
+        ["| nb", "–"],
+    ]
+    assert "--generators scvi --seeds 0 1 2" in page
+    assert "--generators nb --seeds 0" in page
+
+
+def test_floors_that_differ_are_reported():
+    from tables import differing_floors
+
+    assert not differing_floors([result("nb", 0, 0.8), result("nb", 1, 0.8, floor=0.6)])
+    assert (
+        "c2st_rf_pca"
+        in differing_floors([result("nb", 0, 0.8), result("poisson", 0, 0.8, floor=0.6)])[0]
+    )

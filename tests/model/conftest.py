@@ -1,0 +1,19 @@
+"""One small trained model for all tests that only use it."""
+
+import pytest
+
+from scdit import SCDiT
+
+QUICK = {"codec": 3, "denoiser": 3}
+
+
+def setup(adata):
+    SCDiT.setup_anndata(adata, labels_key="cell_type", batch_key="batch")
+    return SCDiT(adata, n_hidden=32, width=32)
+
+
+@pytest.fixture(scope="session")
+def trained(make_adata):
+    model = setup(make_adata())
+    model.train(max_epochs=QUICK, silent=True)
+    return model

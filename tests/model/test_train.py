@@ -1,0 +1,137 @@
+"""Training: history, phases, limits, and that it learns."""
+
+import numpy as np
+import pytest
+
+from scdit import SCDiT
+
+from .conftest import QUICK, setup
+
+SERIES = {
+    "codec_loss",
+    "codec_reconstruction_loss",
+    "codec_kl",
+    "denoiser_loss",
+}
+
+
+def test_history_has_both_phases(trained):
+    expected = {f"{name}_{stage}" for name in SERIES for stage in ("train", "validation")}
+    assert set(trained.history) == expected
+    assert all(np.isfinite(curve).all(axis=None) for curve in trained.history.values())
+    assert len(trained.history["codec_loss_train"]) == QUICK["codec"]
+
+
+def test_a_second_training_goes_on(adata):
+    model = setup(adata)
+    model.train(max_epochs=QUICK, silent=True)
+    components = model.module.codec.pc_loadings.clone()
+    model.train(max_epochs=2, silent=True)
+    assert len(model.history["codec_loss_train"]) == 5
+    assert model.history["codec_loss_train"].index.is_unique
+    np.testing.assert_array_equal(components, model.module.codec.pc_loadings)
+
+
+def test_both_losses_fall(adata):
+    model = setup(adata)
+    model.train(max_epochs={"codec": 20, "denoiser": 60}, batch_size=16, silent=True)
+    for name in ("codec_loss_validation", "denoiser_loss_validation"):
+        curve = model.history[name].iloc[:, 0]
+        assert curve.iloc[-3:].mean() < 0.97 * curve.iloc[0]
+
+
+def test_early_stopping_keeps_the_best_weights(adata):
+    model = setup(adata)
+    # a learning rate at which the loss explodes after the first epochs
+    model.train(
+        max_epochs={"codec": 2, "denoiser": 60},
+        plan_kwargs={"denoiser": {"lr": 3.0}},
+        silent=True,
+    )
+    curve = model.history["denoiser_loss_validation"].iloc[:, 0]
+    assert len(curve) < 60
+    assert curve.idxmin() < curve.index[-1]
+
+
+@pytest.mark.filterwarnings("ignore:Category 0 in adata.obs.*fewer than 3 cells")
+@pytest.mark.parametrize("n_cells", [2, 3, 21])
+@pytest.mark.parametrize("batch_size", [1, 20])
+def test_few_cells_and_last_batches_of_one_cell(adata, n_cells, batch_size):
+    few = adata[:n_cells].copy()
+    SCDiT.setup_anndata(few)
+    model = SCDiT(few, n_hidden=32, width=32)
+    model.train(max_epochs=1, batch_size=batch_size, silent=True)
+    assert model.generate(4, silent=True).X.sum() > 0
+
+
+@pytest.mark.filterwarnings("ignore:Category 0 in adata.obs.*fewer than 3 cells")
+def test_one_cell_is_refused(adata):
+    one = adata[:1].copy()
+    SCDiT.setup_anndata(one)
+    model = SCDiT(one)
+    with pytest.raises(ValueError, match="one cell"):
+        model.train()
+
+
+def test_all_cells_can_be_trained_on(adata):
+    model = setup(adata)
+    model.train(max_epochs=1, train_size=1.0, silent=True)
+    assert len(model.train_indices) == adata.n_obs
+    assert "codec_loss_validation" not in model.history
+
+
+def test_split_sizes(adata):
+    model = setup(adata)
+    model.train(max_epochs=1, train_size=0.5, validation_size=0.25, silent=True)
+    sizes = [len(i) for i in (model.train_indices, model.validation_indices, model.test_indices)]
+    assert sizes == [60, 30, 30]
+    everything = np.concatenate(
+        [model.train_indices, model.validation_indices, model.test_indices]
+    )
+    assert sorted(everything) == list(range(120))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"max_epochs": 0}, "max_epochs of the codec must be a positive integer"),
+        ({"max_epochs": {"coder": 3}}, "phases are codec, denoiser"),
+        ({"batch_size": -1}, "batch_size of the codec"),
+        ({"train_size": 1.5}, "train_size"),
+        ({"train_size": 0.8, "validation_size": 0.5}, "validation_size"),
+        ({"plan_kwargs": {"lr": 1e-3}}, "phases are"),
+    ],
+)
+def test_bad_arguments(adata, arguments, message):
+    model = setup(adata)
+    with pytest.raises(ValueError, match=message):
+        model.train(**arguments)
+    assert not model.is_trained
+
+
+def test_precision_and_clipping_are_honoured(adata):
+    model = setup(adata)
+    model.train(max_epochs=1, precision="bf16-mixed", gradient_clip_val=0.5, silent=True)
+    assert model.trainer.precision == "bf16-mixed"
+    assert model.trainer.gradient_clip_val == 0.5
+    assert model.generate(3, silent=True).X.sum() > 0
+
+
+def test_progress_bar(adata, capsys):
+    model = setup(adata)
+    model.train(max_epochs=1)
+    shown = capsys.readouterr()
+    assert "Training the denoiser: 100%" in shown.err
+    model.train(max_epochs=1, silent=True)
+    shown = capsys.readouterr()
+    assert shown.err == shown.out == ""
+
+
+def test_the_users_data_is_not_changed(adata, make_adata):
+    model = SCDiT
+    model.setup_anndata(adata, labels_key="cell_type")
+    SCDiT(adata, n_hidden=8).train(max_epochs=1, silent=True)
+    original = make_adata()
+    np.testing.assert_array_equal(adata.X.toarray(), original.X.toarray())
+    assert list(adata.var.columns) == list(original.var.columns)
+    assert not adata.obsm and not adata.layers
