@@ -134,4 +134,5 @@ def test_the_users_data_is_not_changed(adata, make_adata):
     original = make_adata()
     np.testing.assert_array_equal(adata.X.toarray(), original.X.toarray())
     assert list(adata.var.columns) == list(original.var.columns)
-    assert not adata.obsm and not adata.layers
+    assert not adata.obsm
+    assert not adata.layers
