@@ -27,6 +27,7 @@ from scdit.train import (
     CellDataModule,
     TwoPhaseRunner,
     default_epochs,
+    default_n_latent,
     initialise_codec,
 )
 
@@ -46,7 +47,8 @@ class SCDiT(GenerateMixin, BaseModelClass):
     registry
         Registry of a saved model, when it is loaded without data.
     n_latent
-        Dimensions of the codec's latent space.
+        Dimensions of the codec's latent space; None for 8 (up to 650 cells) to 32 (from 9,000), as
+        many as the cells can tell from noise.
     n_hidden
         Width of the codec's hidden layers.
     dispersion
@@ -79,7 +81,7 @@ class SCDiT(GenerateMixin, BaseModelClass):
         adata: AnnData | None = None,
         registry: dict | None = None,
         *,
-        n_latent: int = 32,
+        n_latent: int | None = None,
         n_hidden: int = 256,
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
         n_tokens: int = 4,
@@ -93,6 +95,9 @@ class SCDiT(GenerateMixin, BaseModelClass):
         ema_decay: float = 0.999,
     ):
         super().__init__(adata, registry)
+        if n_latent is None:
+            # resolved before it is recorded: a model that is loaded with other data keeps its size
+            n_latent = default_n_latent(self.summary_stats.n_cells)
         self.init_params_ = self._get_init_params(locals())
         self._conditions = self._registered_conditions()
         self.module = self._module_cls(

@@ -1,4 +1,4 @@
-"""How long to train, from the number of cells: measured in ``docs/design_note.md``."""
+"""Sizes and lengths that follow from the number of cells: see ``docs/design_note.md``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ DEFAULT_BATCH_SIZE = {"codec": 64, "denoiser": 128}
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
+
+
+def default_n_latent(n_cells: int) -> int:
+    """A third of the square root of the number of cells, 8 to 32.
+
+    Principal components beyond about this number are twice as wide in the cells they were fitted to
+    as in others: they hold noise, which a codec would turn into differences between new cells.
+    """
+    return int(np.clip(round(math.sqrt(n_cells) / 3), 8, 32))
 
 
 def default_epochs(n_train: int, batch_size: dict[str, int]) -> dict[str, int]:
