@@ -6,6 +6,7 @@ from scdit.train._defaults import (
     DEFAULT_EARLY_STOPPING,
     PHASES,
     default_epochs,
+    default_n_latent,
 )
 from scdit.train._initialise import initialise_codec
 from scdit.train._plan import CodecPlan, DenoiserPlan
@@ -23,6 +24,7 @@ __all__ = [
     "TwoPhaseRunner",
     "calibrate_marginals",
     "default_epochs",
+    "default_n_latent",
     "initialise_codec",
     "prepare_states",
 ]
