@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -135,11 +136,15 @@ class TwoPhaseRunner:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's lines about devices out of the one progress bar; its warnings stay."""
+    """Keep out of the one progress bar what Lightning says of devices and of its own internals."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
+            warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode", UserWarning)
+            warnings.filterwarnings("ignore", ".*does not have many workers", UserWarning)
+            yield
     finally:
         logger.setLevel(level)
