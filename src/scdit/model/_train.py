@@ -1,0 +1,141 @@
+"""Training: the user's wishes per phase, turned into a run of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from anndata import AnnData
+from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
+
+from scdit.model._checks import check_positive_int
+from scdit.model._conditions import Condition
+from scdit.module import SCDiTModule
+from scdit.train import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_EARLY_STOPPING,
+    PHASES,
+    CellDataModule,
+    TwoPhaseRunner,
+    default_epochs,
+    initialise_codec,
+)
+
+
+class TrainMixin:
+    """Adds :meth:`train` to the model."""
+
+    adata: AnnData | None
+    adata_manager: AnnDataManager
+    module: SCDiTModule
+    is_trained_: bool
+    _conditions: list[Condition]
+
+    def train(
+        self,
+        max_epochs: int | Mapping[str, int] | None = None,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        train_size: float | None = None,
+        validation_size: float | None = None,
+        shuffle_set_split: bool = True,
+        batch_size: int | Mapping[str, int] | None = None,
+        early_stopping: bool | Mapping[str, bool] | None = None,
+        plan_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
+        silent: bool = False,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Train the codec, then the denoiser. A second call goes on from where the first stopped.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training cells: one number for each phase, or
+            ``{"codec": 20, "denoiser": 100}``. None adapts them to the number of cells.
+        accelerator, devices
+            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
+        train_size, validation_size
+            Fractions of the cells that are trained on (default 0.9) and that early stopping
+            watches (default the rest).
+        shuffle_set_split
+            Whether the split is random, with the seed of ``scvi.settings``.
+        batch_size
+            Cells per step: one number or one per phase; None for 64 (codec) and 128 (denoiser).
+        early_stopping
+            End a phase when its validation loss has stopped falling, and keep its best weights:
+            one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
+            codec's bound is lowest long before its cells are best, and a prior keeps it from
+            overfitting.
+        plan_kwargs
+            Optimiser settings per phase: ``{"codec": {"lr": 1e-3}, "denoiser": {"lr": 2e-3}}``.
+        silent
+            No progress bar.
+        **trainer_kwargs
+            Passed to Lightning's trainer for both phases: ``precision``, ``gradient_clip_val``,
+            ``callbacks``, ...
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than two cells, or an argument is out of range.
+        """
+        if self.adata is None:
+            raise ValueError("this model was loaded without data: load it with adata= to train it")
+        if self.adata.n_obs < 2:
+            raise ValueError("adata has one cell: a distribution cannot be learnt from it")
+        batch_sizes = _per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
+        cells = CellDataModule(
+            self.adata_manager,
+            train_size,
+            validation_size,
+            shuffle_set_split,
+            batch_size=batch_sizes["codec"],
+        )
+        epochs = _per_phase("max_epochs", max_epochs, default_epochs(cells.n_train, batch_sizes))
+        plans = _per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in PHASES})
+        runner = TwoPhaseRunner(
+            self,
+            cells,
+            max_epochs=epochs,
+            batch_size=batch_sizes,
+            plan_kwargs=plans,
+            early_stopping=_per_phase("early_stopping", early_stopping, DEFAULT_EARLY_STOPPING),
+            accelerator=accelerator,
+            devices=devices,
+            silent=silent,
+            **trainer_kwargs,
+        )
+        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        if not self.is_trained_:
+            initialise_codec(self.module.codec, counts[cells.train_idx])
+        self.composition_ = {
+            "codes": {
+                c.name: self.adata_manager.get_from_registry(c.name).ravel().astype(np.int64)
+                for c in self._conditions
+            },
+            "library_size": np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(),
+        }
+        runner()
+
+
+def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """One value for all phases, or a mapping from phases to values, over the defaults.
+
+    Raises
+    ------
+    ValueError
+        If a phase is unknown, or the values are numbers and not positive.
+    """
+    if given is None:
+        return dict(defaults)
+    is_per_phase = isinstance(given, Mapping)
+    values = {**defaults, **given} if is_per_phase else dict.fromkeys(PHASES, given)
+    unknown = set(values) - set(PHASES)
+    if unknown:
+        raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(PHASES)}")
+    for phase, value in values.items():
+        if type(defaults[phase]) is int:
+            check_positive_int(f"{name} of the {phase}", value)
+    return values
