@@ -9,8 +9,8 @@ FLOOR = "floor"
 # rows of the tables in their order, and what each of them is
 ROWS = {
     FLOOR: "real cells in the place of the generated ones: a sample of the training cells with the "
-    "label composition of the test cells, which nothing else is fitted on. No generator can be "
-    "expected to do better; one that does is shrinking or copying.",
+    "label composition of the test cells, on which the evaluation fits nothing (generators do train "
+    "on them). No generator can be expected to do better; one that does is shrinking or copying.",
     "scdit": "this package with its defaults, conditioned on the label; library sizes are "
     "generated with the cells.",
     "scvi_posterior": "scVI with its defaults (zero-inflated negative binomial, no batch, no "
@@ -28,9 +28,9 @@ ROWS = {
     "drawn from the label's training cells. Knows no correlation but that of depth and label.",
     "poisson": "the same with Poisson counts: no dispersion either.",
     "bootstrap": "copies of training cells, drawn with replacement: not a generator but a trap. "
-    "Marginals, correlations and the literature's distances praise it (its `cfgen_w2` is below the "
-    "floor); `memorization_ratio` does not, and neither does what is measured on principal "
-    "components, which are fitted on training cells and know the noise of those that are copied.",
+    "Marginals, correlations and the literature's distances praise it; `memorization_ratio` does "
+    "not. Where training cells are few, neither does what is measured on principal components: "
+    "these are fitted on training cells and know the noise of those that are copied.",
 }
 
 DATA = {
@@ -170,6 +170,9 @@ def _how(runs: Runs) -> str:
     for (generator, data), texts in notes.items():
         lines.append(f"- **Training of {generator}** on `{data}`: {'; '.join(texts)}.")
     lines += _by_generator("Versions", runs, _versions)
+    commits = sorted({run["versions"].get("commit", "") for run in runs} - {""})
+    if commits:
+        lines.append(f"- **Commits** of this repository: {', '.join(commits)}.")
     return "\n".join(lines) + "\n"
 
 
@@ -214,7 +217,8 @@ def _machine(run: Run) -> str:
 
 
 def _versions(run: Run) -> str:
-    known = {k: v for k, v in run["versions"].items() if v not in ("", "unknown")}
+    # a commit is not a version; and of a source tree that was never installed, none is known
+    known = {k: v for k, v in run["versions"].items() if k != "commit" and v != "unknown"}
     return ", ".join(f"{name} {version}" for name, version in known.items())
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import torch
 
 from scdit import SCDiT
-from scdit.diffusion import SAMPLERS
+from scdit.diffusion import SAMPLERS, KeyedNoise, time_grid
 
 from .conftest import setup
 
@@ -57,10 +58,6 @@ def test_batch_size_does_not_matter(trained, sampler):
 
 
 def test_latents_agree_across_batch_sizes(trained):
-    import torch
-
-    from scdit.diffusion import KeyedNoise, time_grid
-
     codes = {"labels": torch.arange(200) % 3, "batch": torch.arange(200) % 2}
     times = time_grid(20, trained.module.schedule)
     whole = trained.module.sample(codes, range(200), KeyedNoise(0), times)
@@ -169,7 +166,7 @@ def test_without_any_condition(adata):
     model = SCDiT(adata, n_hidden=16, width=16)
     model.train(max_epochs=1, silent=True)
     assert generate(model, 5).obs.shape == (5, 0)
-    with pytest.raises(ValueError, match="without labels_key"):
+    with pytest.raises(ValueError, match="labels_key="):
         generate(model, 5, labels="B")
 
 
@@ -180,3 +177,20 @@ def test_covariates(adata):
     model.train(max_epochs=1, silent=True)
     new = generate(model, 5, covariates={"my.treatment": "stim"})
     assert set(new.obs["my.treatment"]) == {"stim"}
+
+
+def test_denoising_path_goes_from_noise_to_the_cells(trained):
+    import scdit
+
+    states, obs = trained.denoising_path(400, labels="B", n_frames=4, n_steps=20, rng=0)
+    assert states.shape == (4, 400, trained.module.codec.n_state)
+    assert set(obs["cell_type"]) == {"B"}
+    assert np.abs(states[0].mean(0)).max() < 0.3
+    np.testing.assert_allclose(states[0].std(0), 1, atol=0.2)
+    # the last frame holds the states that generate() decodes
+    last = trained.module.unstandardise(torch.from_numpy(states[-1]))
+    made = generate(trained, 400, labels="B", n_steps=20).X.sum(1).A1
+    assert np.corrcoef(last[:, -1], np.log(made))[0, 1] > 0.9
+    assert len(scdit.pl.denoising(states, obs["cell_type"])) == 4
+    with pytest.raises(ValueError, match="n_frames"):
+        trained.denoising_path(5, n_frames=9, n_steps=3)

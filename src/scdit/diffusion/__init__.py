@@ -6,7 +6,13 @@ Nothing here knows what a cell is, and nothing needs scvi-tools or scanpy.
 from scdit.diffusion._guidance import guide
 from scdit.diffusion._noise import KeyedNoise
 from scdit.diffusion._prediction import PREDICTIONS, convert, expected, target
-from scdit.diffusion._samplers import SAMPLERS, sample, sampler_names, time_grid
+from scdit.diffusion._samplers import (
+    SAMPLERS,
+    sample,
+    sampler_names,
+    sampling_path,
+    time_grid,
+)
 from scdit.diffusion._schedule import SCHEDULES, Coefficients, Schedule
 
 __all__ = [
@@ -21,6 +27,7 @@ __all__ = [
     "guide",
     "sample",
     "sampler_names",
+    "sampling_path",
     "target",
     "time_grid",
 ]

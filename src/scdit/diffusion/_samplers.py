@@ -243,7 +243,7 @@ def sampler_names() -> list[str]:
     return sorted(SAMPLERS)
 
 
-def sample(
+def sampling_path(
     name: str,
     denoise: Denoiser,
     x: Tensor,
@@ -251,8 +251,8 @@ def sample(
     schedule: Schedule,
     noise: StepNoise,
     **options: float,
-) -> Tensor:
-    """Run a sampler to its end and return the sample (cells, dims).
+) -> Iterator[Tensor]:
+    """The states (cells, dims) after each step of a sampler, the sample last.
 
     Parameters
     ----------
@@ -278,6 +278,19 @@ def sample(
     """
     if name not in SAMPLERS:
         raise ValueError(f"unknown sampler {name!r}: choose one of {', '.join(sampler_names())}")
-    for state in SAMPLERS[name](denoise, x, times, schedule, noise, **options):
+    return SAMPLERS[name](denoise, x, times, schedule, noise, **options)
+
+
+def sample(
+    name: str,
+    denoise: Denoiser,
+    x: Tensor,
+    times: Tensor,
+    schedule: Schedule,
+    noise: StepNoise,
+    **options: float,
+) -> Tensor:
+    """The sample (cells, dims): the last state of :func:`sampling_path`, with its arguments."""
+    for state in sampling_path(name, denoise, x, times, schedule, noise, **options):
         x = state
     return x

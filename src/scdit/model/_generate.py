@@ -101,16 +101,11 @@ class GenerateMixin:
             If an argument is out of range, or names something unknown (the message lists what is
             known).
         """
-        if not self.is_trained_:
-            raise RuntimeError("this model is not trained: call model.train() first")
-        options = _sampler_options(sampler, eta)
-        n_steps = _DEFAULT_STEPS[sampler] if n_steps is None else n_steps
-        check_positive_int("n_steps", n_steps)
-        times = time_grid(n_steps, self.module.schedule)
+        options = self._sampling_options(sampler, n_steps, eta, guidance_scale)
+        times = time_grid(options.pop("n_steps"), self.module.schedule)
         requests = self._requests(labels, batch, covariates)
         n = resolve_n(n, requests | _per_cell("library_size", library_size))
         check_positive_int("batch_size", batch_size)
-        scale = self._guidance(guidance_scale)
 
         noise, composition = KeyedNoise(rng), Composition(**self.composition_)
         codes = resolve_codes(
@@ -119,42 +114,114 @@ class GenerateMixin:
         sizes = _library_sizes(library_size, composition, codes, n, noise.generator(_LIBRARY))
 
         module, counts = self.module, []
-        module.eval()
         for start in tqdm(range(0, n, batch_size), "Generating", disable=silent, unit="batch"):
             cells = range(start, min(start + batch_size, n))
-            state = module.sample(
-                {
-                    name: torch.from_numpy(code[start : cells.stop]).to(module.device)
-                    for name, code in codes.items()
-                },
-                cells,
-                noise,
-                times,
-                sampler=sampler,
-                guidance_scale=scale,
-                **options,
-            )
+            state = module.sample(self._codes_of(cells, codes), cells, noise, times, **options)
             if sizes is not None:
-                state = module.codec.with_library_size(
-                    state, torch.from_numpy(sizes[start : cells.stop]).to(state)
-                )
+                given = torch.from_numpy(sizes[start : cells.stop]).to(state)
+                state = module.codec.with_library_size(state, given)
             drawn = module.draw_counts(state, cells, noise)
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
 
         settings = {
             "version": _version(),
-            "sampler": sampler,
-            "n_steps": n_steps,
+            **options,
+            "n_steps": len(times) - 1,
             "guidance_scale": dict(guidance_scale)
             if isinstance(guidance_scale, Mapping)
-            else guidance_scale,
+            else float(guidance_scale),
             "library_size": library_size if isinstance(library_size, str) else "given",
             "rng": rng if isinstance(rng, int) else "none" if rng is None else "given",
             "batch_size": batch_size,
             "conditions": [condition.key for condition in self._conditions],
-            **options,
         }
         return self._assemble(sp.vstack(counts, format="csr"), codes, noise.token, settings)
+
+    def denoising_path(
+        self,
+        n: int = 500,
+        *,
+        n_frames: int = 6,
+        labels: Request = None,
+        batch: Request = None,
+        covariates: Mapping[str, Request] | None = None,
+        sampler: str = "ab2",
+        n_steps: int | None = None,
+        rng: int | np.random.Generator | np.random.SeedSequence | None = None,
+    ) -> tuple[np.ndarray, pd.DataFrame]:
+        """States of new cells on their way from noise, for :func:`scdit.pl.denoising`.
+
+        Parameters
+        ----------
+        n
+            Number of cells.
+        n_frames
+            Number of states to keep, the noise and the sample among them.
+        labels, batch, covariates, sampler, n_steps, rng
+            As in :meth:`generate`.
+
+        Returns
+        -------
+        Standardised states (n_frames, n, n_state), and the cells' conditions as in ``obs``.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            As in :meth:`generate`, or if there are fewer steps than frames.
+        """
+        options = self._sampling_options(sampler, n_steps, None, 1.0)
+        times = time_grid(options.pop("n_steps"), self.module.schedule)
+        if not 2 <= n_frames <= len(times):
+            raise ValueError(f"n_frames must be 2 to {len(times)}, got {n_frames}")
+        requests = self._requests(labels, batch, covariates)
+        n = resolve_n(n, requests)
+        noise = KeyedNoise(rng)
+        codes = resolve_codes(
+            self._conditions,
+            Composition(**self.composition_),
+            requests,
+            n,
+            noise.generator(_CONDITIONS),
+        )
+        cells = range(n)
+        states = list(
+            self.module.path(self._codes_of(cells, codes), cells, noise, times, **options)
+        )
+        kept = np.linspace(0, len(times) - 1, n_frames).round().astype(int)
+        obs = pd.DataFrame({c.key: c.decode(codes[c.name]) for c in self._conditions})
+        return torch.stack([states[i] for i in kept]).cpu().numpy(), obs
+
+    def _sampling_options(
+        self,
+        sampler: str,
+        n_steps: int | None,
+        eta: float | None,
+        guidance_scale: float | Mapping[str, float],
+    ) -> dict[str, Any]:
+        """Checked settings of the sampler, by the names the module knows."""
+        if not self.is_trained_:
+            raise RuntimeError("this model is not trained: call model.train() first")
+        if sampler not in SAMPLERS:
+            known = ", ".join(sampler_names())
+            raise ValueError(f"unknown sampler {sampler!r}: choose one of {known}")
+        n_steps = _DEFAULT_STEPS[sampler] if n_steps is None else n_steps
+        check_positive_int("n_steps", n_steps)
+        self.module.eval()
+        return {
+            "sampler": sampler,
+            "n_steps": int(n_steps),
+            "guidance_scale": self._guidance(guidance_scale),
+            **_eta_option(sampler, eta),
+        }
+
+    def _codes_of(self, cells: range, codes: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+        """Codes of a range of cells, on the module's device."""
+        return {
+            name: torch.from_numpy(code[cells.start : cells.stop]).to(self.module.device)
+            for name, code in codes.items()
+        }
 
     def _requests(
         self, labels: Request, batch: Request, covariates: Mapping[str, Request] | None
@@ -166,11 +233,8 @@ class GenerateMixin:
             if request is None:
                 continue
             if name not in key_of:
-                raise ValueError(
-                    f"{name}= was given, but setup_anndata was called without {name}_key="
-                    if name == "labels"
-                    else f"{name}= was given, but setup_anndata was called without batch_key="
-                )
+                argument = f"{name}_key"
+                raise ValueError(f"{name}= needs a column: setup_anndata(adata, {argument}=...)")
             requests[key_of[name]] = request
         known = [key for name, key in key_of.items() if name not in ("labels", "batch")]
         for key, request in (covariates or {}).items():
@@ -208,12 +272,8 @@ class GenerateMixin:
         return AnnData(X=counts, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
 
 
-def _sampler_options(sampler: str, eta: float | None) -> dict[str, float]:
-    """Options of a sampler, checked."""
-    if sampler not in SAMPLERS:
-        raise ValueError(
-            f"unknown sampler {sampler!r}: choose one of {', '.join(sampler_names())}"
-        )
+def _eta_option(sampler: str, eta: float | None) -> dict[str, float]:
+    """``eta`` as an option of the sampler, checked; nothing if it was not given."""
     if eta is None:
         return {}
     if "eta" not in inspect.signature(SAMPLERS[sampler]).parameters:

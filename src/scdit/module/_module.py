@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from scdit.diffusion import (
     convert,
     expected,
     guide,
-    sample,
+    sampling_path,
     target,
 )
 from scdit.nn import DiT, LatentCodec, NegativeBinomial, drop_conditions
@@ -180,12 +180,26 @@ class SCDiTModule(BaseModuleClass):
         cells: range,
         noise: KeyedNoise,
         times: Tensor,
+        **settings: Any,
+    ) -> Tensor:
+        """States (cells, n_state) of new cells: the last of :meth:`path`, in the codec's space."""
+        for x in self.path(codes, cells, noise, times, **settings):
+            state = x
+        return self.unstandardise(state)
+
+    @torch.inference_mode()
+    def path(
+        self,
+        codes: Mapping[str, Tensor],
+        cells: range,
+        noise: KeyedNoise,
+        times: Tensor,
         *,
-        sampler: str = "ddim",
+        sampler: str = "ab2",
         guidance_scale: float | Mapping[str, float] = 1.0,
         **options: float,
-    ) -> Tensor:
-        """States (cells, n_state) of new cells.
+    ) -> Iterator[Tensor]:
+        """Standardised states (cells, n_state) from noise to data: the first, and after each step.
 
         Parameters
         ----------
@@ -216,16 +230,17 @@ class SCDiTModule(BaseModuleClass):
             c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)
             return convert(self.prediction, output, x, c)
 
-        x = sample(
+        start = draw(_STATE)
+        yield start
+        yield from sampling_path(
             sampler,
             denoise,
-            draw(_STATE),
+            start,
             times,
             self.schedule,
             lambda step: draw(_STEP, step),
             **options,
         )
-        return self.unstandardise(x)
 
     @torch.inference_mode()
     def draw_counts(self, state: Tensor, cells: range, noise: KeyedNoise) -> Tensor:

@@ -11,7 +11,7 @@ from scdit.train._defaults import (
 from scdit.train._initialise import initialise_codec
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import TwoPhaseRunner
-from scdit.train._states import calibrate_generated, prepare_states
+from scdit.train._states import prepare_states
 
 __all__ = [
     "DEFAULT_BATCH_SIZE",
@@ -22,7 +22,6 @@ __all__ = [
     "DenoiserPlan",
     "LatentDataModule",
     "TwoPhaseRunner",
-    "calibrate_generated",
     "default_epochs",
     "default_n_latent",
     "initialise_codec",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping
-from scvi import REGISTRY_KEYS
 from scvi.train import TrainRunner
 from torch import nn
 from tqdm.auto import tqdm
@@ -20,7 +19,7 @@ from scdit.train._callbacks import BestWeights, PhaseProgress
 from scdit.train._data import CellDataModule, LatentDataModule
 from scdit.train._defaults import PHASES
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
-from scdit.train._states import calibrate_generated, prepare_states
+from scdit.train._states import prepare_states
 
 if TYPE_CHECKING:
     from scvi.model.base import BaseModelClass
@@ -44,7 +43,7 @@ class _PhaseRunner(TrainRunner):
 
 
 class TwoPhaseRunner:
-    """Trains the codec, then the denoiser on every cell's state, then calibrates what is generated.
+    """Trains the codec, caches the state of every cell, and trains the denoiser on the cache.
 
     Parameters
     ----------
@@ -102,8 +101,6 @@ class TwoPhaseRunner:
             latents = prepare_states(module, self.cells, self.batch_size["denoiser"])
             module.train()
             self._fit(self.denoiser_plan, latents, module.ema, bar)
-            counts = self.cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-            calibrate_generated(module, latents, counts)
 
     def _fit(
         self, plan: _Plan, data: CellDataModule | LatentDataModule, network: nn.Module, bar: tqdm

@@ -1,40 +1,36 @@
-"""After each phase: the states of all cells, and the calibration of each gene's marginal."""
+"""Between the phases: the states of all cells, and the calibration of each gene's marginal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from scvi import REGISTRY_KEYS
 from scvi.dataloaders import AnnDataLoader
 from torch import Tensor
 
-from scdit.diffusion import KeyedNoise, time_grid
 from scdit.module import SCDiTModule
 from scdit.nn import LatentCodec, fit_marginals
 from scdit.train._data import CellDataModule, LatentDataModule
 
-_MIXTURE = 1_000  # generated states whose mixture is compared with the training counts
-_STEPS = 20
+_MIXTURE = 1_000  # states whose mixture is compared with the training counts
 _MIN_MEAN = 0.02  # counts per cell below which the marginal of a gene says no more than its mean
 _EXACT, _QUANTILES = 6, 16  # a gene's histogram: counts up to here, then so many quantiles
 _GENES_AT_ONCE = 64
-
-Counts: TypeAlias = sp.spmatrix | np.ndarray
 
 
 @torch.inference_mode()
 def prepare_states(
     module: SCDiTModule, cells: CellDataModule, batch_size: int
 ) -> LatentDataModule:
-    """Encode all cells, and set the module's normalisation from the training cells.
+    """Encode all cells, calibrate, and set the module's normalisation from the training cells.
 
     Parameters
     ----------
     module
-        The module with a trained codec; its normalisation is set.
+        The module with a trained codec; its decoder's marginals and its normalisation are set.
     cells
         The split the codec was trained on.
     batch_size
@@ -42,6 +38,10 @@ def prepare_states(
     """
     mean, sd, codes = _encode(module, cells)
     train = torch.as_tensor(cells.train_idx)
+    counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+    states = mean[train] + sd[train] * torch.randn_like(sd[train])
+    calibrate_marginals(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
+
     state_sd = (mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)).sqrt()
     state_sd = torch.where(state_sd > 1e-4, state_sd, 1.0)  # one library size for all cells, say
     state_mean = mean[train].mean(0)
@@ -68,28 +68,6 @@ def _encode(
     return torch.cat(means), torch.cat(sds), {name: torch.cat(c) for name, c in codes.items()}
 
 
-@torch.inference_mode()
-def calibrate_generated(module: SCDiTModule, latents: LatentDataModule, counts: Counts) -> None:
-    """Calibrate the marginals of the cells that the trained module generates.
-
-    Parameters
-    ----------
-    module
-        The trained module; its decoder's marginals are shifted.
-    latents
-        The cells it was trained on: new ones get the conditions of a sample of them.
-    counts
-        Counts of all these cells, (cells, genes).
-    """
-    module.eval()
-    rows = np.random.default_rng(0).permutation(latents.train_idx)[:_MIXTURE]
-    codes = {name: code[rows].to(module.device) for name, code in latents.codes.items()}
-    times = time_grid(_STEPS, module.schedule)
-    states = module.sample(codes, range(len(rows)), KeyedNoise(0), times, sampler="ab2")
-    calibrate_marginals(module.codec, states, sp.csr_matrix(counts[latents.train_idx]))
-
-
-@torch.inference_mode()
 def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
     """Shift each gene's mean and dispersion so that the mixture over states fits its counts.
 
@@ -98,12 +76,12 @@ def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matri
     codec
         Changed in place.
     states
-        States (at most about 1,000, n_state) whose decoded mixture should have the marginals of
-        the data.
+        States (cells, n_state) whose decoded mixture should have the marginals of the data.
     counts
         Counts of the training cells, (cells, genes).
     """
-    decoded = codec.decode(states)
+    chosen = np.random.default_rng(0).permutation(len(states))[:_MIXTURE]
+    decoded = codec.decode(states[torch.as_tensor(chosen)].to(codec.log_theta.device))
     log_mean, log_theta = decoded.log_mean.cpu(), decoded.log_theta.cpu()
     cap = codec.cap.cpu().numpy()
     columns = counts.tocsc()
