@@ -34,7 +34,7 @@ def test_provenance(trained, tmp_path):
     assert settings["sampler"] == "ddim"
     assert settings["n_steps"] == 3
     assert settings["eta"] == 0.5
-    assert settings["rng"] == 0
+    assert settings["rng"] == "0"
     assert list(settings["conditions"]) == ["cell_type", "batch"]
     generate(trained, 3, guidance_scale={"batch": 2.0}).write_h5ad(tmp_path / "new.h5ad")
 
@@ -119,7 +119,12 @@ def test_guidance_of_one_is_the_conditional_model(trained):
     assert (generate(trained, 50).X != generate(trained, 50, guidance_scale=1).X).nnz == 0
     strong = generate(trained, 50, guidance_scale=3.0)
     assert (generate(trained, 50).X != strong.X).nnz > 0
-    generate(trained, 5, guidance_scale={"cell_type": 2.0, "batch": 0.5})
+    # conditions that a mapping does not name keep the scale 1
+    one, two = (
+        generate(trained, 50, guidance_scale=scale)
+        for scale in ({"batch": 2.0}, {"cell_type": 1.0, "batch": 2.0})
+    )
+    assert (one.X != two.X).nnz == 0
 
 
 @pytest.mark.parametrize(
@@ -142,10 +147,13 @@ def test_guidance_of_one_is_the_conditional_model(trained):
         pytest.param(
             {"n": 5, "guidance_scale": {"donor": 2}}, "registered: cell_type", id="scales"
         ),
-        pytest.param({"n": 5, "library_size": 0}, "positive and finite", id="library-zero"),
-        pytest.param({"n": 5, "library_size": np.nan}, "positive and finite", id="library-nan"),
+        pytest.param({"n": 5, "guidance_scale": {}}, "names no condition", id="no-scales"),
+        pytest.param({"n": 5, "library_size": 0}, "positive and at most", id="library-zero"),
+        pytest.param({"n": 5, "library_size": np.nan}, "positive and at most", id="library-nan"),
         pytest.param({"n": 5, "library_size": "test"}, "'empirical'", id="library-name"),
         pytest.param({"n": 5, "library_size": [3.0, 4.0]}, "n for 5", id="library-length"),
+        pytest.param({"n": 5, "library_size": 1e12}, "at most", id="library-huge"),
+        pytest.param({"labels": {"B", "T"}}, "set has no order", id="set"),
         pytest.param({"n": 5, "batch_size": 0}, "batch_size", id="batch-size"),
     ],
 )

@@ -88,3 +88,17 @@ def test_latent_representation(trained):
     np.testing.assert_allclose(
         trained.get_latent_representation(indices=[5, 3]), z[[5, 3]], rtol=1e-5, atol=1e-6
     )
+
+
+def test_latent_representation_needs_no_conditions(trained, saved, make_adata):
+    bare = make_adata()
+    del bare.obs["cell_type"]
+    columns = list(bare.obs)
+    z = SCDiT.load(saved, adata=False).get_latent_representation(bare)
+    np.testing.assert_allclose(z, trained.get_latent_representation(), rtol=1e-5, atol=1e-6)
+    assert list(bare.obs) == columns
+    with pytest.raises(ValueError, match="without data"):
+        SCDiT.load(saved, adata=False).get_latent_representation()
+    bare.X = bare.X.log1p()
+    with pytest.raises(ValueError, match="raw counts"):
+        trained.get_latent_representation(bare)

@@ -1,8 +1,11 @@
 """Training: history, phases, limits, and that it learns."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from scdit import SCDiT
 
@@ -109,6 +112,7 @@ def test_split_sizes(adata):
         ({"train_size": 1.5}, "train_size"),
         ({"train_size": 0.8, "validation_size": 0.5}, "validation_size"),
         ({"plan_kwargs": {"lr": 1e-3}}, "phases are"),
+        ({"devices": 2}, "one device"),
     ],
 )
 def test_bad_arguments(adata, arguments, message):
@@ -145,3 +149,48 @@ def test_the_users_data_is_not_changed(adata, make_adata):
     assert list(adata.var.columns) == list(original.var.columns)
     assert not adata.obsm
     assert not adata.layers
+
+
+class Stop(Callback):
+    """Fails, or interrupts, in the second phase."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def on_train_batch_end(self, trainer, plan, *_):
+        if plan.phase == "denoiser":
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt()])
+def test_a_training_that_fails_leaves_the_model_as_it_was(adata, error):
+    model = setup(adata)
+    model.train(max_epochs=1, silent=True)
+    before = model.generate(10, rng=0, silent=True)
+    with pytest.raises(type(error)):
+        model.train(max_epochs=1, callbacks=[Stop(error)], silent=True)
+    assert len(model.history["codec_loss_train"]) == 1
+    assert (model.generate(10, rng=0, silent=True).X != before.X).nnz == 0
+
+
+def test_counts_that_were_normalised_meanwhile(adata):
+    model = setup(adata)
+    adata.X = adata.X.log1p()
+    with pytest.raises(ValueError, match="log-transformed"):
+        model.train()
+
+
+def test_cells_of_one_depth_stay_so(make_adata):
+    adata = make_adata()
+    counts = np.random.default_rng(0).multinomial(400, np.full(40, 1 / 40), size=120)
+    adata.X = counts.astype(np.float32)
+    model = setup(adata)
+    model.train(max_epochs=2, silent=True)
+    states, _ = model.denoising_path(200, rng=0)
+    depth = model.module.unstandardise(torch.from_numpy(states[-1]))[:, -1].exp()
+    np.testing.assert_allclose(depth, 400, rtol=0.01)
+
+
+def test_a_model_can_be_pickled(trained):
+    again = pickle.loads(pickle.dumps(trained.module))
+    assert set(again.state_dict()) == set(trained.module.state_dict())

@@ -41,6 +41,7 @@ def test_quantile_is_scipys(parameters):
     ("mean", "theta"),
     [
         pytest.param(5e3, 2.0, id="huge-overdispersed"),
+        pytest.param(1e7, 0.5, id="beyond-what-can-be-summed"),
         pytest.param(2e3, 1e4, id="zero-probability-underflows"),
         pytest.param(1e-9, 1.0, id="never-seen"),
         pytest.param(3.0, 1e-2, id="nearly-always-zero"),

@@ -143,3 +143,19 @@ def test_fewer_cells_and_genes_than_components():
 def test_bad_codec_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         LatentCodec(10, **arguments)
+
+
+def test_genes_never_seen_stay_unseen(counts):
+    counts = counts.tolil()
+    counts[:, 7] = 0
+    codec = LatentCodec(80)
+    initialise_codec(codec, counts.tocsr())
+    state, _ = codec.eval().encode(torch.tensor(counts.toarray(), dtype=torch.float32))
+    assert codec.decode(state).log_mean[:, 7].exp().max() < 1e-6
+
+
+def test_identical_cells():
+    codec = LatentCodec(5)
+    initialise_codec(codec, sp.csr_matrix(np.tile([3, 1, 0, 2, 5], (20, 1))))
+    state, _ = codec.eval().encode(torch.tensor([[3.0, 1, 0, 2, 5]]))
+    assert torch.isfinite(codec.decode(state).log_mean).all()

@@ -20,11 +20,14 @@ def check_counts(adata: AnnData, layer: str | None) -> None:
     KeyError
         If the layer does not exist.
     ValueError
-        If there are no cells or genes, or the matrix holds NaN, negative or non-integer values, or
-        cells without a single count.
+        If adata is backed, gene names occur twice, there are no cells or genes, or the matrix holds
+        NaN, negative or non-integer values, or cells without a single count.
     """
     if layer is not None and layer not in adata.layers:
         raise KeyError(f"layer {layer!r} is not in adata.layers, which has {_names(adata.layers)}")
+    if adata.isbacked:
+        raise ValueError("adata is backed by a file: read it into memory, adata.to_memory()")
+    _check_unique_genes(adata)
     where = "adata.X" if layer is None else f"adata.layers[{layer!r}]"
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
@@ -54,6 +57,11 @@ def check_counts(adata: AnnData, layer: str | None) -> None:
             f"{len(empty)} cells of {where} have no counts ({shown}{', ...' if len(empty) > 3 else ''})"
             ": remove them with scanpy.pp.filter_cells(adata, min_counts=1)"
         )
+
+
+def _check_unique_genes(adata: AnnData) -> None:
+    if not adata.var_names.is_unique:
+        raise ValueError("gene names of adata are not unique: call adata.var_names_make_unique()")
 
 
 def _other_layers(adata: AnnData, layer: str | None) -> str:
@@ -106,8 +114,7 @@ def align_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:
     """
     if list(adata.var_names) == list(genes):
         return adata
-    if not adata.var_names.is_unique:
-        raise ValueError("gene names of adata are not unique: call adata.var_names_make_unique()")
+    _check_unique_genes(adata)
     missing = pd.Index(genes).difference(adata.var_names, sort=False)
     if len(missing):
         shown = ", ".join(map(str, missing[:10]))

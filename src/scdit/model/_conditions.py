@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,9 @@ class Condition:
         ValueError
             If a name is unknown; the message lists the known ones.
         """
-        codes = pd.Index(self.categories.astype(str)).get_indexer(pd.Index(names).astype(str))
+        codes = pd.Index(self.categories).get_indexer(pd.Index(names))
+        if (codes < 0).any():  # numbers as text, or text as numbers
+            codes = pd.Index(self.categories.astype(str)).get_indexer(pd.Index(names).astype(str))
         if (codes < 0).any():
             unknown = str(np.asarray(names, dtype=object)[codes < 0][0])
             raise ValueError(
@@ -97,6 +99,8 @@ def resolve_n(n: int | None, requests: Mapping[str, object]) -> int:
     """
     sizes = {} if n is None else {"n": n}
     for key, request in requests.items():
+        if isinstance(request, Set):
+            raise ValueError(f"{key}: a set has no order; give a list, or a mapping to numbers")
         if isinstance(request, Mapping):
             if not all(_is_count(count) for count in request.values()):
                 raise ValueError(f"{key}: the numbers of cells must be non-negative integers")

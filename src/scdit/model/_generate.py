@@ -18,6 +18,7 @@ from scdit.model._checks import check_positive_int
 from scdit.model._conditions import Composition, Condition, resolve_codes, resolve_n
 from scdit.module import SCDiTModule
 
+_MAX_LIBRARY_SIZE = 1e9  # counts are 32-bit integers
 _CONDITIONS, _LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
 Request: TypeAlias = str | Mapping[str, int] | Sequence[str] | pd.Series | None
@@ -58,8 +59,8 @@ class GenerateMixin:
         labels, batch
             Names of the registered labels and batches: one name for all cells, a mapping from
             names to numbers of cells (``{"B cells": 500, "NK cells": 50}``, in this order), or one
-            name per cell. What is not given is drawn jointly from the training cells that share
-            what is given.
+            name per cell. Two mappings are combined at random. What is not given is drawn jointly
+            from the training cells that share what is given.
         covariates
             The same for registered covariates, by column: ``{"condition": "stim"}``.
         sampler
@@ -74,14 +75,16 @@ class GenerateMixin:
         guidance_scale
             Classifier-free guidance: 1 follows the data, more makes cells more typical of their
             conditions and less diverse, 0 ignores the conditions. A mapping from columns to scales
-            guides each condition on its own. Scales other than 1 double the cost.
+            guides each condition on its own, those it does not name with scale 1. Scales other
+            than 1 double the cost, or more with a mapping.
         library_size
-            Total counts per cell: ``"model"`` (generated together with the state of the cell),
-            ``"empirical"`` (drawn from training cells with the same conditions), one number, or
-            one number per cell.
+            Expected total counts per cell: ``"model"`` (generated together with the state of the
+            cell), ``"empirical"`` (drawn from training cells with the same conditions), one number,
+            or one number per cell. The counts are drawn around it; at a few counts per cell some
+            cells are empty.
         rng
-            Seed or generator, see :func:`numpy.random.default_rng`. The same seed and `batch_size`
-            give the same cells, bit for bit, on one machine.
+            Seed or generator, see :func:`numpy.random.default_rng`; a generator is advanced. The
+            same seed and `batch_size` give the same cells, bit for bit, on one machine.
         batch_size
             Cells computed at once: a matter of memory and speed only.
         silent
@@ -131,7 +134,8 @@ class GenerateMixin:
             if isinstance(guidance_scale, Mapping)
             else float(guidance_scale),
             "library_size": library_size if isinstance(library_size, str) else "given",
-            "rng": rng if isinstance(rng, int) else "none" if rng is None else "given",
+            # as text: a seed may be too long for the integers of an h5ad file
+            "rng": str(rng) if isinstance(rng, int | np.integer) else type(rng).__name__,
             "batch_size": batch_size,
             "conditions": [condition.key for condition in self._conditions],
         }
@@ -254,12 +258,14 @@ class GenerateMixin:
         if not isinstance(scale, Mapping):
             return float(scale)
         name_of = {condition.key: condition.name for condition in self._conditions}
+        if not scale:
+            raise ValueError("guidance_scale is a mapping that names no condition")
         unknown = set(scale) - set(name_of)
         if unknown:
             raise ValueError(
                 f"guidance_scale names {sorted(unknown)}; registered: {', '.join(name_of) or 'none'}"
             )
-        return {name_of[key]: float(value) for key, value in scale.items()}
+        return {name: float(scale.get(key, 1.0)) for key, name in name_of.items()}
 
     def _assemble(
         self, counts: sp.csr_matrix, codes: Mapping[str, np.ndarray], token: str, settings: dict
@@ -312,6 +318,6 @@ def _library_sizes(
             "number per cell"
         )
     sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
-    if not (np.isfinite(sizes) & (sizes > 0)).all():
-        raise ValueError("library_size must be positive and finite")
+    if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
+        raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
     return sizes

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
@@ -114,7 +115,9 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         )
         self.composition_: dict[str, object] = {}
         self.var_ = (
-            pd.DataFrame(index=pd.Index(self.get_var_names())) if adata is None else adata.var
+            pd.DataFrame(index=pd.Index(self.get_var_names()))
+            if adata is None
+            else adata.var.copy()
         )
         self.run_token_ = uuid4().hex[:8]
 
@@ -150,9 +153,12 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         KeyError
             If a layer or column does not exist.
         ValueError
-            If the counts are not raw counts, a cell has none, or a column has missing values.
+            If the counts are not raw counts, a cell has none, a column has missing values, or gene
+            names occur twice.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
+        if isinstance(categorical_covariate_keys, str):
+            raise TypeError("categorical_covariate_keys must be a list of columns, not one name")
         covariates = list(categorical_covariate_keys or [])
         if adata.is_view:
             raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
@@ -198,28 +204,40 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         Parameters
         ----------
         adata
-            Cells to embed, with the training genes in any order; None for the training data.
+            Cells to embed, with counts of the training genes in any order; conditions are not
+            needed. None for the training data.
         indices
-            Positions of the cells to embed; None for all.
+            Positions or mask of the cells to embed; None for all.
         batch_size
             Cells computed at once.
 
         Returns
         -------
         Array (cells, n_latent), without the library size.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If there are no data, training genes are missing, or the matrix does not hold counts.
         """
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
-        if adata is not None:
-            adata = align_genes(adata, self.get_var_names())
-        adata = self._validate_anndata(adata)
+        if adata is None and self.adata is None:
+            raise ValueError("this model was loaded without data: pass adata=")
+        layer = self.registry["setup_args"]["layer"]
+        adata = align_genes(self.adata if adata is None else adata, self.get_var_names())
+        check_counts(adata, layer)
+        counts = sp.csr_matrix(adata.X if layer is None else adata.layers[layer])
+        cells = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[indices]
         self.module.eval()
-        loader = self._make_data_loader(adata=adata, indices=indices, batch_size=batch_size)
-        states = [
-            self.module.inference(**self.module._get_inference_input(tensors))["mean"].cpu()
-            for tensors in loader
-        ]
-        return torch.cat(states)[:, : self.module.codec.n_latent].numpy()
+        latent = np.empty((len(cells), self.module.codec.n_latent), dtype=np.float32)
+        for start in range(0, len(cells), batch_size):
+            dense = counts[cells[start : start + batch_size]].toarray().astype(np.float32)
+            mean = self.module.inference(torch.from_numpy(dense))["mean"]
+            latent[start : start + batch_size] = mean[:, : latent.shape[1]].cpu().numpy()
+        return latent
 
     @classmethod
     def load(cls, dir_path: str, adata: AnnData | None = None, *args, **kwargs) -> SCDiT:

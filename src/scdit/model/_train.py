@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
-from scdit.model._checks import check_positive_int
+from scdit.model._checks import check_counts, check_positive_int
 from scdit.model._conditions import Condition
 from scdit.module import SCDiTModule
 from scdit.train import (
@@ -31,6 +32,8 @@ class TrainMixin:
     adata_manager: AnnDataManager
     module: SCDiTModule
     is_trained_: bool
+    history_: dict | None
+    registry: dict
     _conditions: list[Condition]
 
     def train(
@@ -48,6 +51,8 @@ class TrainMixin:
         **trainer_kwargs: Any,
     ) -> None:
         """Train the codec, then the denoiser. A second call goes on from where the first stopped.
+
+        A call that is interrupted, or fails, leaves the model as it was before.
 
         Parameters
         ----------
@@ -69,7 +74,8 @@ class TrainMixin:
             codec's bound is lowest long before its cells are best, and a prior keeps it from
             overfitting.
         plan_kwargs
-            Optimiser settings per phase: ``{"codec": {"lr": 1e-3}, "denoiser": {"lr": 2e-3}}``.
+            Optimiser settings per phase, ``lr`` and ``weight_decay``: the defaults are
+            ``{"codec": {"lr": 1e-3, "weight_decay": 1e-2}, "denoiser": {"lr": 2e-3, ...}}``.
         silent
             No progress bar.
         **trainer_kwargs
@@ -85,6 +91,10 @@ class TrainMixin:
             raise ValueError("this model was loaded without data: load it with adata= to train it")
         if self.adata.n_obs < 2:
             raise ValueError("adata has one cell: a distribution cannot be learnt from it")
+        # again: much can happen to the counts between setup_anndata and here
+        check_counts(self.adata, self.registry["setup_args"]["layer"])
+        if isinstance(devices, int) and devices > 1:
+            raise ValueError(f"scdit trains on one device, got devices={devices}")
         batch_sizes = _per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
         cells = CellDataModule(
             self.adata_manager,
@@ -109,6 +119,7 @@ class TrainMixin:
         )
         counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         if not self.is_trained_:
+            # a new start, also after a training that did not end
             initialise_codec(self.module.codec, counts[cells.train_idx])
         self.composition_ = {
             "codes": {
@@ -117,7 +128,15 @@ class TrainMixin:
             },
             "library_size": np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(),
         }
-        runner()
+        state = copy.deepcopy((self.module.state_dict(), self.history_, self.is_trained_))
+        try:
+            runner()
+        except BaseException as error:
+            weights, self.history_, self.is_trained_ = state
+            self.module.load_state_dict(weights)
+            if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit
+                raise KeyboardInterrupt from error
+            raise
 
 
 def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,4 +157,5 @@ def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, 
     for phase, value in values.items():
         if type(defaults[phase]) is int:
             check_positive_int(f"{name} of the {phase}", value)
+            values[phase] = int(value)
     return values

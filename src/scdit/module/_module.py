@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -23,6 +23,7 @@ from scdit.diffusion import (
 )
 from scdit.nn import DiT, LatentCodec, NegativeBinomial, drop_conditions
 
+_Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 _STATE, _STEP, _COUNTS = range(3)  # purposes of the random numbers that belong to a cell
 
 
@@ -52,7 +53,7 @@ class SCDiTModule(BaseModuleClass):
     Raises
     ------
     ValueError
-        If `schedule` or `prediction` is unknown.
+        If `schedule` or `prediction` is unknown, or a probability is out of range.
     """
 
     state_mean: Tensor
@@ -79,12 +80,14 @@ class SCDiTModule(BaseModuleClass):
             raise ValueError(
                 f"unknown prediction {prediction!r}: choose one of {', '.join(PREDICTIONS)}"
             )
+        if not (0 <= condition_dropout <= 1 and 0 <= ema_decay < 1):
+            raise ValueError("condition_dropout must be in [0, 1] and ema_decay in [0, 1)")
         self.schedule, self.prediction = SCHEDULES[schedule], prediction
         self.condition_dropout = condition_dropout
         self.condition_names = list(n_categories)
         self.codec = LatentCodec(n_genes, **codec_kwargs)
         self.denoiser = DiT(self.codec.n_state, n_categories, **denoiser_kwargs)
-        self.ema = AveragedModel(self.denoiser, multi_avg_fn=_ema_with_warmup(ema_decay))
+        self.ema = AveragedModel(self.denoiser, multi_avg_fn=_EMAWithWarmup(ema_decay))
         self.ema.requires_grad_(False)
         self.register_buffer("state_mean", torch.zeros(self.codec.n_state))
         self.register_buffer("state_sd", torch.ones(self.codec.n_state))
@@ -252,13 +255,16 @@ class SCDiTModule(BaseModuleClass):
         return torch.from_numpy(array).to(self.device)
 
 
-def _ema_with_warmup(decay: float):
-    """Moving average whose memory grows with the number of steps, up to `decay`."""
+class _EMAWithWarmup:
+    """Moving average whose memory grows with the number of steps, up to `decay`.
+
+    A class and not a closure: models are pickled.
+    """
+
+    def __init__(self, decay: float):
+        self.decay = decay
 
     @torch.no_grad()
-    def update(averaged: list[Tensor], current: list[Tensor], n_averaged: Tensor | int) -> None:
+    def __call__(self, averaged: _Tensors, current: _Tensors, n_averaged: Tensor | int) -> None:
         n = float(n_averaged)
-        weight = 1 - min(decay, (1 + n) / (10 + n))
-        torch._foreach_lerp_(averaged, current, weight)
-
-    return update
+        torch._foreach_lerp_(averaged, current, 1 - min(self.decay, (1 + n) / (10 + n)))

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import nbinom
 from torch import Tensor
 from torch.nn import functional as F
+
+_CLIMB = (
+    500  # counts up to here are found by summing the distribution, which is fastest for small ones
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class NegativeBinomial:
         log_p = -F.softplus(-odds[cells, genes].double())
         cdf = log_pmf.exp()
         k = 0
-        while len(u):
+        while len(u) and k < _CLIMB:
             log_pmf = log_pmf + log_p + torch.log((k + size) / (k + 1))
             k += 1
             cdf = cdf + log_pmf.exp()
@@ -63,4 +68,9 @@ class NegativeBinomial:
             climbing = (u >= cdf) & ((log_pmf > -50) | (cdf < 0.5))
             cells, genes, u = cells[climbing], genes[climbing], u[climbing]
             log_pmf, size, log_p, cdf = (v[climbing] for v in (log_pmf, size, log_p, cdf))
+        if len(u):  # the few counts beyond are found by bisection
+            log_odds = odds.expand_as(uniform)[cells, genes].double()
+            p = torch.sigmoid(-log_odds)  # theta / (mu + theta)
+            far = nbinom.ppf(u.cpu(), size.cpu(), p.cpu())
+            counts[cells, genes] = torch.as_tensor(far).to(counts)
         return counts

@@ -65,7 +65,7 @@ class DiT(nn.Module):
     Raises
     ------
     ValueError
-        If `width` is not a multiple of `n_heads`.
+        If a size is not positive, or `width` is not a multiple of `n_heads`.
     """
 
     def __init__(
@@ -81,6 +81,8 @@ class DiT(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
+        if min(n_tokens, width, depth, n_heads) < 1:
+            raise ValueError("n_tokens, width, depth and n_heads must be positive")
         if width % n_heads:
             raise ValueError(f"width={width} must be a multiple of n_heads={n_heads}")
         self.n_tokens, self.width, self.depth = n_tokens, width, depth

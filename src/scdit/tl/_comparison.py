@@ -21,9 +21,7 @@ from scdit.tl._genes import (
     log_fold_change,
 )
 from scdit.tl._neighbors import Memorization, Neighborhood, memorization, neighborhood
-from scdit.tl._population import Population
-
-ALL = "all"
+from scdit.tl._population import ALL, Population
 
 
 class UnavailableError(Exception):

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scdit.tl._comparison import ALL, UnavailableError
+from scdit.tl._comparison import UnavailableError
 from scdit.tl._metrics import Metric, choose_metrics
+from scdit.tl._population import ALL
 from scdit.tl._trial import Trial, build_trial
 
 NAN = float("nan")

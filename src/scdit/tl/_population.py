@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
+ALL = "all"  # the name of all cells together, among the labels
 TARGET_SUM = 1e4
 
 
@@ -97,6 +98,8 @@ def read_population(
     ValueError
         If gene names repeat, genes are missing, or the values are not counts.
     """
+    if adata.isbacked:
+        raise ValueError(f"`{name}` is backed by a file: read it into memory, .to_memory().")
     if adata.n_obs == 0:
         raise ValueError(f"`{name}` has no cells.")
     if layer is not None and layer not in adata.layers:
@@ -114,10 +117,23 @@ def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
     ------
     KeyError
         If there is no such column.
+    ValueError
+        If labels are missing, or one has the name of all cells together.
     """
     if key not in adata.obs:
         raise KeyError(f"`{name}.obs` has no column {key!r}. It has: {sorted(adata.obs.columns)}.")
-    return adata.obs[key].astype(str).to_numpy()
+    column = adata.obs[key]
+    if column.isna().any():
+        raise ValueError(
+            f"`{name}.obs[{key!r}]` has {int(column.isna().sum())} missing values: compare labelled "
+            "cells, or leave out `labels_key`."
+        )
+    labels = column.astype(str).to_numpy()
+    if (labels == ALL).any():
+        raise ValueError(
+            f"{ALL!r} is the name of all cells together: rename this label of {key!r}."
+        )
+    return labels
 
 
 def _as_counts(values: Any, name: str) -> sp.csr_matrix:

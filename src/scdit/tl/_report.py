@@ -18,9 +18,9 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from scdit.tl._comparison import ALL
 from scdit.tl._evaluate import evaluate
 from scdit.tl._metrics import METRICS
+from scdit.tl._population import ALL
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
@@ -60,12 +60,17 @@ def report(
 
     Raises
     ------
+    FileNotFoundError
+        If there is no folder to write to.
     KeyError, ValueError
         As :func:`scdit.tl.evaluate` does.
     """
     # the plots read cells with this package's functions: imported here, not in a circle
     from scdit import pl
 
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"no folder {path.parent} to write the report to")
     rng = np.random.default_rng(rng)
     if evaluation is None:
         evaluation = evaluate(
@@ -84,7 +89,6 @@ def report(
         metrics=_metric_table(evaluation),
         labels=_label_table(evaluation),
     )
-    path = Path(path)
     path.write_text(page, encoding="utf-8")
     return path
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from anndata import AnnData
 
-from scdit.tl._comparison import ALL, Background, Comparison, fit_background
-from scdit.tl._population import Population, read_population
+from scdit.tl._comparison import Background, Comparison, fit_background
+from scdit.tl._population import ALL, Population, read_population
 
 MAX_FITTED_CELLS = 5000
 
@@ -123,6 +123,7 @@ def build_trial(
         training = read_population(
             reference, "reference", genes=genes, labels_key=labels_key, layer=layer
         )
+        _warn_of_overlap(compared, training)
         is_floor = _like(compared, training, rng)
         floor, rest = training.take(is_floor), training.take(~is_floor)
     _warn_of_labels(compared, made, training)
@@ -161,6 +162,16 @@ def _like(target: Population, pool: Population, rng: np.random.Generator) -> np.
         # half of a label's cells stay for fitting, however few there are
         mask[rng.permutation(members)[: min(size, len(members) // 2)]] = True
     return mask
+
+
+def _warn_of_overlap(real: Population, training: Population) -> None:
+    """Warn where real cells are training cells too."""
+    shared = np.isin(real.fingerprints, training.fingerprints).mean()
+    if shared > 0.01:
+        _warn(
+            f"{shared:.0%} of the cells of `real` are in `reference` too: hold them out, or neither "
+            "values nor floor mean anything."
+        )
 
 
 def _warn_of_labels(real: Population, generated: Population, training: Population | None) -> None:

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from scdit.nn import LatentCodec
 
+_NEVER = 1e-12  # proportion of a gene without counts
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -77,7 +78,8 @@ def _principal_components(
     mean = np.asarray(log.mean(axis=0)).ravel()
     loadings, sd = np.zeros((genes, n)), np.ones(n)
     k = min(n, cells - 1, genes - 1)
-    if k < 1:
+    variance = np.asarray(log.multiply(log).mean(axis=0)).ravel() - mean**2
+    if k < 1 or variance.max() < 1e-9:  # one cell or gene, or cells that are all the same
         return mean, loadings, sd
     centred = LinearOperator(
         (cells, genes),
@@ -118,5 +120,6 @@ def _moments(
     levels = [np.log(np.clip(np.median(excess[b] / signal[b]), 1e-2, 5)) for b in bins]
     trend = np.exp(-np.interp(np.log(p), [np.log(p[b]).mean() for b in bins], levels))
     evidence = 20.0  # squared expected counts that the trend is worth
+    p[total == 0] = _NEVER  # a gene that was never seen stays unseen
     inverse = (excess + evidence / trend) / (signal + evidence)
     return p, 1 / np.clip(inverse, 1e-2, 10), trend

@@ -108,7 +108,7 @@ class TwoPhaseRunner:
         max_epochs = self.max_epochs[plan.phase]
         monitor = f"{plan.phase}_loss_validation"
         progress = PhaseProgress(bar, plan.phase)
-        callbacks = [progress, *self.trainer_kwargs.get("callbacks", [])]
+        callbacks = [progress, *(self.trainer_kwargs.get("callbacks") or [])]
         options: dict[str, Any] = {}
         if data.n_val:
             if self.early_stopping[plan.phase]:

@@ -43,7 +43,7 @@ def prepare_states(
     calibrate_marginals(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
 
     state_sd = (mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)).sqrt()
-    state_sd = torch.where(state_sd > 1e-4, state_sd, 1.0)  # one library size for all cells, say
+    state_sd = state_sd.clamp_min(1e-4)  # a constant stays one: all library sizes equal, say
     state_mean = mean[train].mean(0)
     module.state_mean.copy_(state_mean)
     module.state_sd.copy_(state_sd)
@@ -55,7 +55,13 @@ def prepare_states(
 def _encode(
     module: SCDiTModule, cells: CellDataModule
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Posterior mean and sd (cells, n_state) and condition codes (cells,) of all cells."""
+    """Posterior mean and sd (cells, n_state) and condition codes (cells,) of all cells.
+
+    Raises
+    ------
+    RuntimeError
+        If a state is not finite.
+    """
     module.eval()
     means, sds = [], []
     codes: Mapping[str, list[Tensor]] = {name: [] for name in module.condition_names}
@@ -65,7 +71,13 @@ def _encode(
         sds.append(posterior["sd"].float().cpu())
         for name, kept in codes.items():
             kept.append(batch[name][:, 0].long())
-    return torch.cat(means), torch.cat(sds), {name: torch.cat(c) for name, c in codes.items()}
+    mean, sd = torch.cat(means), torch.cat(sds)
+    if not (torch.isfinite(mean).all() and torch.isfinite(sd).all()):
+        raise RuntimeError(
+            "the codec's training diverged: lower its learning rate, "
+            'train(plan_kwargs={"codec": {"lr": ...}})'
+        )
+    return mean, sd, {name: torch.cat(c) for name, c in codes.items()}
 
 
 def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
