@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
 from scdit.model._checks import check_positive_int

@@ -6,7 +6,7 @@ import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 class PhaseProgress(Callback):

@@ -13,7 +13,7 @@ import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping
 from scvi.train import TrainRunner
 from torch import nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from scdit.train._callbacks import BestWeights, PhaseProgress
 from scdit.train._data import CellDataModule, LatentDataModule
