@@ -104,6 +104,9 @@ def test_no_genes_or_cells(adata):
         ({"dispersion": "cell"}, "gene-cell"),
         ({"schedule": "sine"}, "cosine"),
         ({"prediction": "score"}, "eps, x0, v"),
+        ({"prediction": "eps"}, "noise end of the 'cosine' schedule"),
+        ({"ema_decay": 1.5}, "ema_decay"),
+        ({"depth": 0}, "positive"),
         ({"width": 30, "n_heads": 4}, "multiple"),
     ],
 )

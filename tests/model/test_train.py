@@ -194,3 +194,17 @@ def test_cells_of_one_depth_stay_so(make_adata):
 def test_a_model_can_be_pickled(trained):
     again = pickle.loads(pickle.dumps(trained.module))
     assert set(again.state_dict()) == set(trained.module.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "prediction"),
+    [("ddpm", "eps"), ("ddpm", "v"), ("linear", "v"), ("cosine", "x0"), ("linear", "x0")],
+)
+def test_schedules_and_predictions_learn_the_depth(adata, schedule, prediction):
+    torch.manual_seed(0)
+    SCDiT.setup_anndata(adata)
+    model = SCDiT(adata, n_hidden=16, width=32, schedule=schedule, prediction=prediction)
+    model.train(max_epochs={"codec": 2, "denoiser": 60}, batch_size=16, silent=True)
+    real, made = adata.X.sum(1).A1, model.generate(400, rng=0, silent=True).X.sum(1).A1
+    assert np.log(made).mean() == pytest.approx(np.log(real).mean(), abs=0.15)
+    assert np.log(made).std() == pytest.approx(np.log(real).std(), rel=0.4)

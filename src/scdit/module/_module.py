@@ -53,7 +53,8 @@ class SCDiTModule(BaseModuleClass):
     Raises
     ------
     ValueError
-        If `schedule` or `prediction` is unknown, or a probability is out of range.
+        If `schedule` or `prediction` is unknown, they do not go together, or a probability is out of
+        range.
     """
 
     state_mean: Tensor
@@ -83,6 +84,11 @@ class SCDiTModule(BaseModuleClass):
         if not (0 <= condition_dropout <= 1 and 0 <= ema_decay < 1):
             raise ValueError("condition_dropout must be in [0, 1] and ema_decay in [0, 1)")
         self.schedule, self.prediction = SCHEDULES[schedule], prediction
+        if prediction == "eps" and self.schedule(torch.tensor(1.0)).alpha < 1e-3:
+            raise ValueError(
+                f"prediction 'eps' says nothing about the data at the noise end of the {schedule!r} "
+                "schedule: predict 'v' or 'x0', or use schedule 'ddpm'"
+            )
         self.condition_dropout = condition_dropout
         self.condition_names = list(n_categories)
         self.codec = LatentCodec(n_genes, **codec_kwargs)
@@ -130,12 +136,8 @@ class SCDiTModule(BaseModuleClass):
 
     # -- noise -> state --------------------------------------------------------------------------
 
-    def standardise(self, state: Tensor) -> Tensor:
-        """The space of the codec -> the space of the diffusion, (cells, n_state)."""
-        return (state - self.state_mean) / self.state_sd
-
     def unstandardise(self, x: Tensor) -> Tensor:
-        """The inverse of :meth:`standardise`."""
+        """The space of the diffusion -> the space of the codec, (cells, n_state)."""
         return x * self.state_sd + self.state_mean
 
     def denoiser_loss(
