@@ -10,6 +10,8 @@ import pandas as pd
 
 from scdit.model._checks import did_you_mean
 
+_MAX_LIBRARY_SIZE = 1e9  # counts are 32-bit integers
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -168,3 +170,32 @@ def resolve_codes(
         given[condition.name] = codes
     rows = composition.draw(given, n, rng)
     return {c.name: given.get(c.name, composition.codes[c.name][rows]) for c in conditions}
+
+
+def resolve_library_sizes(
+    request: str | float | Sequence[float],
+    composition: Composition,
+    codes: Mapping[str, np.ndarray],
+    n: int,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """Library sizes (n,) that replace the generated ones, or None to keep these.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a size is out of range.
+    """
+    if isinstance(request, str):
+        if request == "model":
+            return None
+        if request == "empirical":
+            return composition.library_size[composition.draw(codes, n, rng)]
+        raise ValueError(
+            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, or one "
+            "number per cell"
+        )
+    sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
+    if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
+        raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
+    return sizes

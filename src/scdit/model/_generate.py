@@ -15,10 +15,15 @@ from tqdm import tqdm
 
 from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
 from scdit.model._checks import check_positive_int
-from scdit.model._conditions import Composition, Condition, resolve_codes, resolve_n
+from scdit.model._conditions import (
+    Composition,
+    Condition,
+    resolve_codes,
+    resolve_library_sizes,
+    resolve_n,
+)
 from scdit.module import SCDiTModule
 
-_MAX_LIBRARY_SIZE = 1e9  # counts are 32-bit integers
 _CONDITIONS, _LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
 Request: TypeAlias = str | Mapping[str, int] | Sequence[str] | pd.Series | None
@@ -114,7 +119,9 @@ class GenerateMixin:
         codes = resolve_codes(
             self._conditions, composition, requests, n, noise.generator(_CONDITIONS)
         )
-        sizes = _library_sizes(library_size, composition, codes, n, noise.generator(_LIBRARY))
+        sizes = resolve_library_sizes(
+            library_size, composition, codes, n, noise.generator(_LIBRARY)
+        )
 
         module, counts = self.module, []
         for start in tqdm(range(0, n, batch_size), "Generating", disable=silent, unit="batch"):
@@ -210,7 +217,7 @@ class GenerateMixin:
         if sampler not in SAMPLERS:
             known = ", ".join(sampler_names())
             raise ValueError(f"unknown sampler {sampler!r}: choose one of {known}")
-        n_steps = _DEFAULT_STEPS[sampler] if n_steps is None else n_steps
+        n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
         check_positive_int("n_steps", n_steps)
         self.module.eval()
         return {
@@ -298,26 +305,3 @@ def _version() -> str:
     from scdit import __version__
 
     return __version__
-
-
-def _library_sizes(
-    request: str | float | Sequence[float],
-    composition: Composition,
-    codes: Mapping[str, np.ndarray],
-    n: int,
-    rng: np.random.Generator,
-) -> np.ndarray | None:
-    """Library sizes (n,) that replace the generated ones, or None to keep these."""
-    if isinstance(request, str):
-        if request == "model":
-            return None
-        if request == "empirical":
-            return composition.library_size[composition.draw(codes, n, rng)]
-        raise ValueError(
-            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, or one "
-            "number per cell"
-        )
-    sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
-    if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
-        raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
-    return sizes
