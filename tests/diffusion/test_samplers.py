@@ -70,6 +70,27 @@ def test_ddim_converges_to_the_probability_flow(schedule):
     assert errors[1] / errors[2] == pytest.approx(2, rel=0.15)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "linear"])
+@pytest.mark.parametrize("name", ["ab2", "heun"])
+def test_second_order(name, schedule):
+    """Half the step, a quarter of the error."""
+    x = torch.tensor([[0.3, -1.2], [2.0, 0.5], [-0.7, 0.1]], dtype=torch.float64)
+    errors = [
+        (run(name, n, schedule, x=x) - probability_flow(x)).abs().max() for n in (40, 80, 160)
+    ]
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.3)
+    assert errors[1] / errors[2] == pytest.approx(4, rel=0.3)
+
+
+@pytest.mark.parametrize("name", ["ab2", "euler", "heun"])
+def test_standard_normal_data_are_not_shrunk(name):
+    x = torch.tensor([[0.3, -1.2], [2.0, 0.5]], dtype=torch.float64)
+    schedule = SCHEDULES["cosine"]
+    denoise = exact_denoiser(schedule, torch.zeros(2).double(), torch.eye(2).double())
+    out = sample(name, denoise, x, time_grid(5, schedule), schedule, None)
+    torch.testing.assert_close(out, x)
+
+
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_ddpm_steps_have_the_posterior_mean_and_variance(schedule):
     """q(x_s | x_t, x0) is the product of q(x_s | x0) and q(x_t | x_s): a Gaussian in x_s."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from scdit.diffusion import PREDICTIONS, SCHEDULES, convert, target, time_grid
+from scdit.diffusion import PREDICTIONS, SCHEDULES, convert, expected, target, time_grid
 
 INSIDE = torch.linspace(0.02, 0.98, 97, dtype=torch.float64)
 
@@ -108,3 +108,21 @@ def test_grid_falls_from_noise_to_data(name, n_steps, spacing):
 def test_bad_grids(arguments, message):
     with pytest.raises(ValueError, match=message):
         time_grid(*arguments)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_expected_target_is_the_regression_on_the_noisy_state(name):
+    """For Gaussian data E[x0 | x_t] and E[eps | x_t] are the least-squares lines through draws."""
+    generator = torch.Generator().manual_seed(0)
+    z, eps = (torch.randn(200_000, 1, generator=generator).double() for _ in range(2))
+    mean, sd = torch.tensor([[0.7]]).double(), torch.tensor([[0.4]]).double()
+    c = SCHEDULES[name](torch.tensor([0.35], dtype=torch.float64)).to(z)
+    x0 = mean + sd * z
+    x_t = c.alpha * x0 + c.sigma * eps
+    x0_line, eps_line = expected(mean, sd, x_t, c)
+    design = torch.cat([torch.ones_like(x_t), x_t], dim=1)
+    for draws, line in ((x0, x0_line), (eps, eps_line)):
+        fitted = design @ torch.linalg.lstsq(design, draws).solution
+        torch.testing.assert_close(line, fitted, atol=0.02, rtol=0)
+    # both are consistent with the noisy state itself
+    torch.testing.assert_close(c.alpha * x0_line + c.sigma * eps_line, x_t)

@@ -1,0 +1,70 @@
+"""The package as a whole: what it loads, what it exports, and which way its layers look."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scdit
+
+SOURCE = Path(scdit.__file__).parent
+# each layer may import those before it; the last three are side by side
+LAYERS = ["diffusion", "nn", "module", "train", "model"]
+USER_SIDE = ["tl", "pl", "datasets"]
+
+
+def imported_layers(path):
+    """Layers of scdit that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "scdit" and len(parts) > 1:
+                yield parts[1]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_import_downwards_only(layer):
+    allowed = LAYERS[: LAYERS.index(layer) + 1]
+    for path in (SOURCE / layer).rglob("*.py"):
+        assert set(imported_layers(path)) <= set(allowed), path.name
+
+
+def test_torch_layers_load_neither_scvi_nor_scanpy():
+    code = (
+        "import sys, scdit.diffusion, scdit.nn;"
+        "print([m for m in ('scvi', 'scanpy', 'anndata', 'lightning') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", scdit.__all__)
+def test_names_are_loaded_on_use(name):
+    assert getattr(scdit, name) is not None
+    assert name in dir(scdit)
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = scdit.nothing
+
+
+def test_pbmc68k_inverts_the_normalisation(pbmc68k):
+    """Normalising the counts again gives back what scanpy ships."""
+    import scanpy as sc
+
+    shipped = sc.datasets.pbmc68k_reduced()
+    counts = pbmc68k.X.toarray()
+    assert pbmc68k.shape == (700, 765)
+    np.testing.assert_array_equal(counts, np.rint(counts))
+    again = np.log1p(counts * 1e4 / shipped.obs["n_counts"].to_numpy()[:, None])
+    np.testing.assert_allclose(again, shipped.raw.X.toarray(), atol=2e-3)
+    assert pbmc68k.obs["bulk_labels"].nunique() == 10

@@ -1,0 +1,78 @@
+"""What is set between the phases: caps, moments, marginals."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+
+from scdit.nn import LatentCodec
+from scdit.train import default_epochs, default_n_latent, initialise_codec
+from scdit.train._states import calibrate_marginals
+
+
+@pytest.fixture
+def counts():
+    rng = np.random.default_rng(0)
+    depth = rng.lognormal(6, 0.3, 600)[:, None]
+    proportions = rng.gamma(1, size=50) + 0.05
+    mean = depth * proportions / proportions.sum()
+    return sp.csr_matrix(rng.poisson(mean * rng.gamma(4, 1 / 4, mean.shape)))
+
+
+def test_moments_recover_the_dispersion(counts):
+    codec = LatentCodec(50)
+    initialise_codec(codec, counts)
+    assert codec.log_theta.detach().exp().median() == pytest.approx(4, rel=0.25)
+    expected = np.asarray(counts.sum(0)).ravel() / counts.sum()
+    shares = codec.decoder_nonlinear.bias.detach().exp().numpy()
+    # a cap takes a few counts of the largest cells
+    np.testing.assert_allclose(shares, expected, rtol=0.1, atol=1e-3)
+
+
+def test_freak_cells_are_capped(counts):
+    freak = counts.tolil()
+    freak[0, 3] = 5000
+    plain, with_freak = LatentCodec(50), LatentCodec(50)
+    initialise_codec(plain, counts)
+    initialise_codec(with_freak, freak.tocsr())
+    assert with_freak.cap[3] <= counts[:, 3].max() + 1
+    assert with_freak.log_theta[3].item() == pytest.approx(plain.log_theta[3].item(), abs=0.2)
+
+
+def test_calibration_brings_the_zero_fractions_back(counts):
+    """A decoder that is spoilt gene by gene gets each gene's fraction of zeros right again."""
+    codec = LatentCodec(50).eval()
+    initialise_codec(codec, counts)
+    x = torch.tensor(counts.toarray(), dtype=torch.float32)
+    with torch.no_grad():
+        codec.decoder_linear.weight.zero_()  # these cells differ in depth only
+        states, _ = codec.encode(x)
+        generator = torch.Generator().manual_seed(0)
+        codec.shift(
+            0.3 * torch.randn(50, generator=generator), torch.randn(50, generator=generator)
+        )
+
+        def error():
+            made = codec.draw(states, torch.rand(x.shape, generator=generator))
+            return ((made == 0).float().mean(0) - (x == 0).float().mean(0)).abs().mean()
+
+        before = error()
+        calibrate_marginals(codec, states, counts)
+        after = error()
+    assert before > 0.03
+    assert after < before / 2
+    assert after < 0.03
+
+
+@pytest.mark.parametrize("n_cells", [2, 50, 500, 5_000, 100_000, 10_000_000])
+def test_defaults_stay_within_bounds(n_cells):
+    epochs = default_epochs(n_cells, {"codec": 64, "denoiser": 128})
+    assert min(epochs.values()) >= 1
+    assert 8 <= default_n_latent(n_cells) <= 32
+    if n_cells >= 500:
+        steps = {
+            p: e * -(-n_cells // b) for (p, e), b in zip(epochs.items(), (64, 128), strict=True)
+        }
+        bound = 1.6 if n_cells < 1e6 else 30  # one pass over very many cells is more than enough
+        assert 450 <= steps["denoiser"] <= 10_000 * bound
+        assert 900 <= steps["codec"] <= 6_000 * bound
