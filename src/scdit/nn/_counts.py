@@ -47,6 +47,9 @@ class NegativeBinomial:
         With uniform numbers this draws counts (inversion), and the draw moves with the mean and
         the dispersion: a small change of the parameters changes few counts, by one.
         """
+        if uniform.device.type == "mps":  # which has no double precision
+            on_cpu = NegativeBinomial(self.log_mean.cpu(), self.log_theta.cpu())
+            return on_cpu.quantile(uniform.cpu())
         theta = self.log_theta.exp()
         odds = self.log_mean - self.log_theta
         log_zero = (-theta * F.softplus(odds)).expand_as(uniform)
