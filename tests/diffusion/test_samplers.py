@@ -182,6 +182,36 @@ def test_ddpm_step_for_step_as_in_diffusers():
         torch.testing.assert_close(x, theirs, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_dpmpp_2m_step_for_step_as_in_diffusers():
+    diffusers = pytest.importorskip("diffusers")
+    reference = diffusers.DPMSolverMultistepScheduler(
+        num_train_timesteps=1000,
+        beta_start=1e-4,
+        beta_end=0.02,
+        beta_schedule="linear",
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        timestep_spacing="trailing",
+        final_sigmas_type="zero",
+    )
+    reference.set_timesteps(12)
+    schedule, times = SCHEDULES["ddpm"], time_grid(12, SCHEDULES["ddpm"])
+    assert reference.timesteps.tolist() == [round(float(t) * 1000) - 1 for t in times[:-1]]
+    denoise = exact_denoiser(schedule)
+    ours = torch.randn(5, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    theirs = ours.clone()
+    for x, index in zip(
+        SAMPLERS["dpmpp_2m"](denoise, ours, times, schedule, None),
+        reference.timesteps,
+        strict=True,
+    ):
+        _, eps = denoise(theirs, (int(index) + 1) / 1000)
+        theirs = reference.step(eps, index, theirs).prev_sample
+        torch.testing.assert_close(x, theirs, rtol=1e-3, atol=1e-3)  # their sigmas are float32
+
+
 def test_unknown_sampler_lists_the_registry():
     with pytest.raises(ValueError, match="ddim, ddpm"):
         run("ddpn", 3)
