@@ -173,6 +173,16 @@ def test_a_training_that_fails_leaves_the_model_as_it_was(adata, error):
     assert (model.generate(10, rng=0, silent=True).X != before.X).nnz == 0
 
 
+def test_a_first_training_that_fails_leaves_the_weights_of_the_start(adata):
+    model = setup(adata)
+    before = {name: value.clone() for name, value in model.module.state_dict().items()}
+    with pytest.raises(RuntimeError, match="stop"):
+        model.train(max_epochs=1, callbacks=[Stop(RuntimeError("stop"))], silent=True)
+    after = model.module.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not model.is_trained
+
+
 def test_counts_that_were_normalised_meanwhile(adata):
     model = setup(adata)
     adata.X = adata.X.log1p()

@@ -109,8 +109,7 @@ class GenerateMixin:
             If an argument is out of range, or names something unknown (the message lists what is
             known).
         """
-        options = self._sampling_options(sampler, n_steps, eta, guidance_scale)
-        times = time_grid(options.pop("n_steps"), self.module.schedule)
+        times, options = self._sampling_options(sampler, n_steps, eta, guidance_scale)
         requests = self._requests(labels, batch, covariates)
         n = resolve_n(n, requests | _per_cell("library_size", library_size))
         check_positive_int("batch_size", batch_size)
@@ -182,8 +181,7 @@ class GenerateMixin:
         ValueError
             As in :meth:`generate`, or if there are fewer steps than frames.
         """
-        options = self._sampling_options(sampler, n_steps, None, 1.0)
-        times = time_grid(options.pop("n_steps"), self.module.schedule)
+        times, options = self._sampling_options(sampler, n_steps, None, 1.0)
         if not 2 <= n_frames <= len(times):
             raise ValueError(f"n_frames must be 2 to {len(times)}, got {n_frames}")
         requests = self._requests(labels, batch, covariates)
@@ -201,8 +199,7 @@ class GenerateMixin:
             self.module.path(self._codes_of(cells, codes), cells, noise, times, **options)
         )
         kept = np.linspace(0, len(times) - 1, n_frames).round().astype(int)
-        obs = pd.DataFrame({c.key: c.decode(codes[c.name]) for c in self._conditions})
-        return torch.stack([states[i] for i in kept]).cpu().numpy(), obs
+        return torch.stack([states[i] for i in kept]).cpu().numpy(), self._obs(codes)
 
     def _sampling_options(
         self,
@@ -210,8 +207,8 @@ class GenerateMixin:
         n_steps: int | None,
         eta: float | None,
         guidance_scale: float | Mapping[str, float],
-    ) -> dict[str, Any]:
-        """Checked settings of the sampler, by the names the module knows."""
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Time grid and checked settings of the sampler, by the names the module knows."""
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
         if sampler not in SAMPLERS:
@@ -220,12 +217,19 @@ class GenerateMixin:
         n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
         check_positive_int("n_steps", n_steps)
         self.module.eval()
-        return {
+        return time_grid(int(n_steps), self.module.schedule), {
             "sampler": sampler,
-            "n_steps": int(n_steps),
             "guidance_scale": self._guidance(guidance_scale),
             **_eta_option(sampler, eta),
         }
+
+    def _obs(
+        self, codes: Mapping[str, np.ndarray], names: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The conditions of cells under the user's columns, with the training categories."""
+        return pd.DataFrame(
+            {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=names
+        )
 
     def _codes_of(self, cells: range, codes: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
         """Codes of a range of cells, on the module's device."""
@@ -279,10 +283,9 @@ class GenerateMixin:
     ) -> AnnData:
         # the token is drawn from the seed, the run from the training: no real cell has this name
         names = [f"scdit-{self.run_token_}-{token}-{i}" for i in range(counts.shape[0])]
-        obs = pd.DataFrame(
-            {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=pd.Index(names)
+        return AnnData(
+            X=counts, obs=self._obs(codes, names), var=self.var_.copy(), uns={"scdit": settings}
         )
-        return AnnData(X=counts, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
 
 
 def _eta_option(sampler: str, eta: float | None) -> dict[str, float]:

@@ -118,9 +118,6 @@ class TrainMixin:
             **trainer_kwargs,
         )
         counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        if not self.is_trained_:
-            # a new start, also after a training that did not end
-            initialise_codec(self.module.codec, counts[cells.train_idx])
         self.composition_ = {
             "codes": {
                 c.name: self.adata_manager.get_from_registry(c.name).ravel().astype(np.int64)
@@ -130,6 +127,8 @@ class TrainMixin:
         }
         state = copy.deepcopy((self.module.state_dict(), self.history_, self.is_trained_))
         try:
+            if not self.is_trained_:
+                initialise_codec(self.module.codec, counts[cells.train_idx])
             runner()
         except BaseException as error:
             weights, self.history_, self.is_trained_ = state

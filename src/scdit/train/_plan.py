@@ -25,7 +25,7 @@ class _Plan(LightningModule):
     lr
         Peak learning rate.
     weight_decay
-        Decoupled weight decay, on matrices only.
+        Decoupled weight decay of the parameter groups that do not set their own.
     warmup_fraction
         Fraction of the steps during which the learning rate rises.
     """
