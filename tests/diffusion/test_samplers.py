@@ -127,24 +127,30 @@ def test_last_step_returns_the_prediction_without_noise():
     assert asked == [0, 1]
 
 
-@pytest.mark.parametrize("n_steps", [10, 50])
-def test_ddim_step_for_step_as_in_diffusers(n_steps):
+def diffusers_scheduler(name, n_steps, **settings):
+    """A scheduler of diffusers over the paper's betas, and our grid of the same times."""
     diffusers = pytest.importorskip("diffusers")
-    reference = diffusers.DDIMScheduler(
+    reference = getattr(diffusers, name)(
         num_train_timesteps=1000,
         beta_start=1e-4,
         beta_end=0.02,
         beta_schedule="linear",
-        clip_sample=False,
-        set_alpha_to_one=True,
         timestep_spacing="trailing",
+        **settings,
     )
     reference.set_timesteps(n_steps)
-    schedule = SCHEDULES["ddpm"]
-    times = time_grid(n_steps, schedule)
+    times = time_grid(n_steps, SCHEDULES["ddpm"])
     # step i of T is index i - 1 there
     assert reference.timesteps.tolist() == [round(float(t) * 1000) - 1 for t in times[:-1]]
+    return reference, times
 
+
+@pytest.mark.parametrize("n_steps", [10, 50])
+def test_ddim_step_for_step_as_in_diffusers(n_steps):
+    reference, times = diffusers_scheduler(
+        "DDIMScheduler", n_steps, clip_sample=False, set_alpha_to_one=True
+    )
+    schedule = SCHEDULES["ddpm"]
     denoise = exact_denoiser(schedule)
     ours = torch.randn(7, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     theirs = ours.clone()
@@ -157,17 +163,8 @@ def test_ddim_step_for_step_as_in_diffusers(n_steps):
 
 
 def test_ddpm_step_for_step_as_in_diffusers():
-    diffusers = pytest.importorskip("diffusers")
-    reference = diffusers.DDPMScheduler(
-        num_train_timesteps=1000,
-        beta_start=1e-4,
-        beta_end=0.02,
-        beta_schedule="linear",
-        clip_sample=False,
-        timestep_spacing="trailing",
-    )
-    reference.set_timesteps(20)
-    schedule, times = SCHEDULES["ddpm"], time_grid(20, SCHEDULES["ddpm"])
+    reference, times = diffusers_scheduler("DDPMScheduler", 20, clip_sample=False)
+    schedule = SCHEDULES["ddpm"]
     denoise = exact_denoiser(schedule)
     ours = torch.randn(5, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     theirs = ours.clone()
@@ -184,21 +181,15 @@ def test_ddpm_step_for_step_as_in_diffusers():
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_dpmpp_2m_step_for_step_as_in_diffusers():
-    diffusers = pytest.importorskip("diffusers")
-    reference = diffusers.DPMSolverMultistepScheduler(
-        num_train_timesteps=1000,
-        beta_start=1e-4,
-        beta_end=0.02,
-        beta_schedule="linear",
+    reference, times = diffusers_scheduler(
+        "DPMSolverMultistepScheduler",
+        12,
         algorithm_type="dpmsolver++",
         solver_order=2,
         solver_type="midpoint",
-        timestep_spacing="trailing",
         final_sigmas_type="zero",
     )
-    reference.set_timesteps(12)
-    schedule, times = SCHEDULES["ddpm"], time_grid(12, SCHEDULES["ddpm"])
-    assert reference.timesteps.tolist() == [round(float(t) * 1000) - 1 for t in times[:-1]]
+    schedule = SCHEDULES["ddpm"]
     denoise = exact_denoiser(schedule)
     ours = torch.randn(5, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     theirs = ours.clone()
