@@ -2,6 +2,8 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# networks this small gain nothing from threads, and lose much where other work shares the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import anndata as ad
 import numpy as np

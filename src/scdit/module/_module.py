@@ -59,6 +59,7 @@ class SCDiTModule(BaseModuleClass):
 
     state_mean: Tensor
     state_sd: Tensor
+    state_bound: Tensor
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class SCDiTModule(BaseModuleClass):
         self.ema.requires_grad_(False)
         self.register_buffer("state_mean", torch.zeros(self.codec.n_state))
         self.register_buffer("state_sd", torch.ones(self.codec.n_state))
+        self.register_buffer("state_bound", torch.full((self.codec.n_state,), torch.inf))
 
     # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
 
@@ -135,6 +137,15 @@ class SCDiTModule(BaseModuleClass):
         )
 
     # -- noise -> state --------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def standardise(self, mean: Tensor, sd: Tensor) -> None:
+        """Set the space of the diffusion from the posteriors (cells, n_state) of training cells."""
+        state_sd = (mean.var(0, correction=0) + sd.pow(2).mean(0)).sqrt()
+        self.state_mean.copy_(mean.mean(0))
+        # a constant stays one: all library sizes equal, say
+        self.state_sd.copy_(state_sd.clamp_min(1e-4))
+        self.state_bound.copy_(((mean - self.state_mean) / self.state_sd).abs().amax(0))
 
     def unstandardise(self, x: Tensor) -> Tensor:
         """The space of the diffusion -> the space of the codec, (cells, n_state)."""
@@ -233,7 +244,13 @@ class SCDiTModule(BaseModuleClass):
 
             output = guide(network, self.condition_names, guidance_scale)
             c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)
-            return convert(self.prediction, output, x, c)
+            x0, eps = convert(self.prediction, output, x, c)
+            if self.prediction == "eps":
+                # near the noise end a small error of eps is a large one of x0: keep to the range of
+                # the data, as Ho et al. 2020 do
+                x0 = x0.clamp(-self.state_bound, self.state_bound)
+                eps = (x - c.alpha * x0) / c.sigma
+            return x0, eps
 
         start = draw(_STATE)
         yield start

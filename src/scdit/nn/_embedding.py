@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 DROPPED = -1  # code of a condition that a cell does not have, or must not show
+CONTINUOUS = 0  # number of categories of a condition that is a number
 
 
 class TimeEmbedding(nn.Module):
@@ -41,12 +42,15 @@ class TimeEmbedding(nn.Module):
 
 
 class ConditionEmbedding(nn.Module):
-    """Sum of one learned vector per categorical condition; a dropped one has a vector of its own.
+    """Sum of one vector per condition; a dropped one has a learned vector of its own.
+
+    A categorical condition has a vector per category; a continuous one, whose values are expected
+    to have about unit variance, goes through a two-layer network.
 
     Parameters
     ----------
     n_categories
-        Number of categories of each condition, by name.
+        Number of categories of each condition, by name; :data:`CONTINUOUS` for a continuous one.
     width
         Dimension of the embedding.
     """
@@ -55,18 +59,19 @@ class ConditionEmbedding(nn.Module):
         super().__init__()
         self.n_categories = dict(n_categories)
         # a list and not a dict of modules: names are the user's and may contain dots
-        tables = [nn.Embedding(n + 1, width) for n in n_categories.values()]
-        for table in tables:
-            nn.init.normal_(table.weight, std=0.02)
-        self.tables = nn.ModuleList(tables)
+        self.embeddings = nn.ModuleList(
+            _Continuous(width) if n == CONTINUOUS else _Categorical(n, width)
+            for n in n_categories.values()
+        )
 
     def forward(self, codes: Mapping[str, Tensor], keep: Collection[str] | None = None) -> Tensor:
-        """Embed codes.
+        """Embed conditions.
 
         Parameters
         ----------
         codes
-            For every condition, integer codes (cells,); -1 where it is dropped.
+            For every condition (cells,): integer codes, -1 where it is dropped, or float values,
+            NaN where it is dropped.
         keep
             The conditions that may be seen; the others are dropped for all cells. None keeps all.
 
@@ -75,12 +80,39 @@ class ConditionEmbedding(nn.Module):
         Tensor (cells, width).
         """
         total: Tensor | float = 0.0
-        for (name, n), table in zip(self.n_categories.items(), self.tables, strict=True):
+        for name, embedding in zip(self.n_categories, self.embeddings, strict=True):
             code = codes[name]
             if keep is not None and name not in keep:
-                code = torch.full_like(code, DROPPED)
-            total = total + table(torch.where(code == DROPPED, n, code))
+                code = torch.full_like(code, dropped_code(code))
+            total = total + embedding(code)
         return total  # type: ignore[return-value]
+
+
+class _Categorical(nn.Module):
+    def __init__(self, n: int, width: int):
+        super().__init__()
+        self.n = n
+        self.table = nn.Embedding(n + 1, width)
+        nn.init.normal_(self.table.weight, std=0.02)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.table(torch.where(code == DROPPED, self.n, code))
+
+
+class _Continuous(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
+        self.dropped = nn.Parameter(0.02 * torch.randn(width))
+
+    def forward(self, value: Tensor) -> Tensor:
+        gone = value.isnan()[:, None]
+        return torch.where(gone, self.dropped, self.mlp(value.nan_to_num()[:, None]))
+
+
+def dropped_code(code: Tensor) -> float:
+    """What stands for a dropped condition among codes (int) or values (float) like these."""
+    return math.nan if code.is_floating_point() else DROPPED
 
 
 def drop_conditions(codes: Mapping[str, Tensor], p: float) -> dict[str, Tensor]:
@@ -98,5 +130,5 @@ def drop_conditions(codes: Mapping[str, Tensor], p: float) -> dict[str, Tensor]:
         this_one = all_of_them
         if len(codes) > 1:
             this_one = all_of_them | (torch.rand(code.shape, device=code.device) < p)
-        dropped[name] = torch.where(this_one, DROPPED, code)
+        dropped[name] = torch.where(this_one, dropped_code(code), code)
     return dropped

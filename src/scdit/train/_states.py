@@ -42,11 +42,8 @@ def prepare_states(
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     calibrate_marginals(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
 
-    state_sd = (mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)).sqrt()
-    state_sd = state_sd.clamp_min(1e-4)  # a constant stays one: all library sizes equal, say
-    state_mean = mean[train].mean(0)
-    module.state_mean.copy_(state_mean)
-    module.state_sd.copy_(state_sd)
+    module.standardise(mean[train], sd[train])
+    state_mean, state_sd = module.state_mean.cpu(), module.state_sd.cpu()
     return LatentDataModule(
         cells, (mean - state_mean) / state_sd, sd / state_sd, codes, batch_size
     )
