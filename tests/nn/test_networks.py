@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from scdit.nn import ConditionEmbedding, DiT, LatentCodec, drop_conditions
-from scdit.train import initialise_codec
+from scdit.train._initialise import initialise_latent
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def counts():
 @pytest.mark.parametrize("dispersion", ["gene-cell", "gene"])
 def test_decoded_means_add_up_to_the_library_size(counts, dispersion):
     codec = LatentCodec(80, dispersion=dispersion)
-    initialise_codec(codec, counts)
+    initialise_latent(codec, counts)
     state, _ = codec.eval().encode(torch.tensor(counts.toarray(), dtype=torch.float32))
     mean = codec.decode(state).log_mean.exp().sum(1)
     np.testing.assert_allclose(mean.detach(), counts.sum(1).A1, rtol=1e-4)
@@ -103,7 +103,7 @@ def test_decoded_means_add_up_to_the_library_size(counts, dispersion):
 def test_starts_at_the_principal_components(counts):
     """Before training, the latent mean is the score: mean 0 and variance 1 per component."""
     codec = LatentCodec(80, n_latent=10)
-    initialise_codec(codec, counts)
+    initialise_latent(codec, counts)
     x = torch.tensor(counts.toarray(), dtype=torch.float32)
     library = x.sum(1, keepdim=True)
     log = torch.log1p(x.minimum(codec.cap) * 1e4 / library)
@@ -119,7 +119,7 @@ def test_starts_at_the_principal_components(counts):
 
 def test_thinning_hides_counts_in_training_only(counts):
     codec = LatentCodec(80)
-    initialise_codec(codec, counts)
+    initialise_latent(codec, counts)
     x = torch.tensor(counts.toarray(), dtype=torch.float32)
     still = [codec.eval().encode(x)[0] for _ in range(2)]
     torch.testing.assert_close(*still, rtol=0, atol=0)
@@ -130,7 +130,7 @@ def test_thinning_hides_counts_in_training_only(counts):
 
 def test_fewer_cells_and_genes_than_components():
     codec = LatentCodec(7)
-    initialise_codec(codec, sp.csr_matrix(np.random.default_rng(0).poisson(3, (4, 7)) + 1))
+    initialise_latent(codec, sp.csr_matrix(np.random.default_rng(0).poisson(3, (4, 7)) + 1))
     state, sd = codec.eval().encode(torch.ones(2, 7))
     assert state.shape == sd.shape == (2, 8)
     assert torch.isfinite(codec.decode(state).log_mean).all()
@@ -149,13 +149,13 @@ def test_genes_never_seen_stay_unseen(counts):
     counts = counts.tolil()
     counts[:, 7] = 0
     codec = LatentCodec(80)
-    initialise_codec(codec, counts.tocsr())
+    initialise_latent(codec, counts.tocsr())
     state, _ = codec.eval().encode(torch.tensor(counts.toarray(), dtype=torch.float32))
     assert codec.decode(state).log_mean[:, 7].exp().max() < 1e-6
 
 
 def test_identical_cells():
     codec = LatentCodec(5)
-    initialise_codec(codec, sp.csr_matrix(np.tile([3, 1, 0, 2, 5], (20, 1))))
+    initialise_latent(codec, sp.csr_matrix(np.tile([3, 1, 0, 2, 5], (20, 1))))
     state, _ = codec.eval().encode(torch.tensor([[3.0, 1, 0, 2, 5]]))
     assert torch.isfinite(codec.decode(state).log_mean).all()

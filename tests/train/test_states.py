@@ -6,7 +6,8 @@ import scipy.sparse as sp
 import torch
 
 from scdit.nn import LatentCodec
-from scdit.train import default_epochs, default_n_latent, initialise_codec
+from scdit.train import default_epochs, default_n_latent
+from scdit.train._initialise import initialise_latent
 from scdit.train._states import calibrate_marginals
 
 
@@ -21,7 +22,7 @@ def counts():
 
 def test_moments_recover_the_dispersion(counts):
     codec = LatentCodec(50)
-    initialise_codec(codec, counts)
+    initialise_latent(codec, counts)
     assert codec.log_theta.detach().exp().median() == pytest.approx(4, rel=0.25)
     expected = np.asarray(counts.sum(0)).ravel() / counts.sum()
     shares = codec.decoder_nonlinear.bias.detach().exp().numpy()
@@ -33,8 +34,8 @@ def test_freak_cells_are_capped(counts):
     freak = counts.tolil()
     freak[0, 3] = 5000
     plain, with_freak = LatentCodec(50), LatentCodec(50)
-    initialise_codec(plain, counts)
-    initialise_codec(with_freak, freak.tocsr())
+    initialise_latent(plain, counts)
+    initialise_latent(with_freak, freak.tocsr())
     assert with_freak.cap[3] <= counts[:, 3].max() + 1
     assert with_freak.log_theta[3].item() == pytest.approx(plain.log_theta[3].item(), abs=0.2)
 
@@ -42,7 +43,7 @@ def test_freak_cells_are_capped(counts):
 def test_calibration_brings_the_zero_fractions_back(counts):
     """A decoder that is spoilt gene by gene gets each gene's fraction of zeros right again."""
     codec = LatentCodec(50).eval()
-    initialise_codec(codec, counts)
+    initialise_latent(codec, counts)
     x = torch.tensor(counts.toarray(), dtype=torch.float32)
     with torch.no_grad():
         codec.decoder_linear.weight.zero_()  # these cells differ in depth only
@@ -53,7 +54,7 @@ def test_calibration_brings_the_zero_fractions_back(counts):
         )
 
         def error():
-            made = codec.draw(states, torch.rand(x.shape, generator=generator))
+            made = codec.draw(states, lambda: torch.rand(x.shape, generator=generator))
             return ((made == 0).float().mean(0) - (x == 0).float().mean(0)).abs().mean()
 
         before = error()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -48,6 +49,7 @@ class GenerateMixin:
         covariates: Mapping[str, Request] | None = None,
         sampler: str = "ab2",
         n_steps: int | None = None,
+        spacing: str = "uniform",
         eta: float | None = None,
         guidance_scale: float | Mapping[str, float] = 1.0,
         library_size: str | float | Sequence[float] = "model",
@@ -75,6 +77,9 @@ class GenerateMixin:
             Number of steps; each costs one call of the network per cell, two with heun. None for
             20 with second-order samplers, 100 with euler and ddim, 250 with ddpm. Few steps of ddim
             narrow the distribution: by 2.5% at 50 steps, 12% at 10.
+        spacing
+            Where the steps lie: ``"uniform"`` in time, ``"quadratic"`` (finer near the data) or
+            ``"logsnr"`` (uniform in the logarithm of the signal-to-noise ratio).
         eta
             Noise added by ddim, 0 (default) to 1 (as much as ddpm).
         guidance_scale
@@ -84,7 +89,7 @@ class GenerateMixin:
             than 1 double the cost, or more with a mapping.
         library_size
             Expected total counts per cell: ``"model"`` (generated together with the state of the
-            cell), ``"empirical"`` (drawn from training cells with the same conditions), one number,
+            cell; with the expression codec the same as ``"empirical"``), ``"empirical"`` (drawn from training cells with the same conditions), one number,
             or one number per cell. The counts are drawn around it; at a few counts per cell some
             cells are empty.
         rng
@@ -109,7 +114,7 @@ class GenerateMixin:
             If an argument is out of range, or names something unknown (the message lists what is
             known).
         """
-        times, options = self._sampling_options(sampler, n_steps, eta, guidance_scale)
+        times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
         requests = self._requests(labels, batch, covariates)
         n = resolve_n(n, requests | _per_cell("library_size", library_size))
         check_positive_int("batch_size", batch_size)
@@ -119,33 +124,43 @@ class GenerateMixin:
             self._conditions, composition, requests, n, noise.generator(_CONDITIONS)
         )
         sizes = resolve_library_sizes(
-            library_size, composition, codes, n, noise.generator(_LIBRARY)
+            self._library_mode(library_size) if isinstance(library_size, str) else library_size,
+            composition,
+            codes,
+            n,
+            noise.generator(_LIBRARY),
         )
 
-        module, counts = self.module, []
+        module, counts, layers = self.module, [], defaultdict(list)
         for start in tqdm(range(0, n, batch_size), "Generating", disable=silent, unit="batch"):
             cells = range(start, min(start + batch_size, n))
-            state = module.sample(self._codes_of(cells, codes), cells, noise, times, **options)
+            batch_codes = self._codes_of(cells, codes, sizes)
+            state = module.sample(batch_codes, cells, noise, times, **options)
             if sizes is not None:
                 given = torch.from_numpy(sizes[start : cells.stop]).to(state)
                 state = module.codec.with_library_size(state, given)
             drawn = module.draw_counts(state, cells, noise)
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
+            for name, layer in module.codec.layers(state).items():
+                layers[name].append(sp.csr_matrix(layer.cpu().numpy()))
 
         settings = {
             "version": _version(),
             **options,
             "n_steps": len(times) - 1,
+            "spacing": spacing,
             "guidance_scale": dict(guidance_scale)
             if isinstance(guidance_scale, Mapping)
             else float(guidance_scale),
-            "library_size": library_size if isinstance(library_size, str) else "given",
+            "library_size": self._library_mode(library_size),
             # as text: a seed may be too long for the integers of an h5ad file
             "rng": str(rng) if isinstance(rng, int | np.integer) else type(rng).__name__,
             "batch_size": batch_size,
             "conditions": [condition.key for condition in self._conditions],
         }
-        return self._assemble(sp.vstack(counts, format="csr"), codes, noise.token, settings)
+        new = self._assemble(sp.vstack(counts, format="csr"), codes, noise.token, settings)
+        new.layers.update({k: sp.vstack(parts, format="csr") for k, parts in layers.items()})
+        return new
 
     def denoising_path(
         self,
@@ -181,22 +196,25 @@ class GenerateMixin:
         ValueError
             As in :meth:`generate`, or if there are fewer steps than frames.
         """
-        times, options = self._sampling_options(sampler, n_steps, None, 1.0)
+        times, options = self._sampling_options(sampler, n_steps, "uniform", None, 1.0)
         if not 2 <= n_frames <= len(times):
             raise ValueError(f"n_frames must be 2 to {len(times)}, got {n_frames}")
         requests = self._requests(labels, batch, covariates)
         n = resolve_n(n, requests)
-        noise = KeyedNoise(rng)
+        noise, composition = KeyedNoise(rng), Composition(**self.composition_)
         codes = resolve_codes(
             self._conditions,
-            Composition(**self.composition_),
+            composition,
             requests,
             n,
             noise.generator(_CONDITIONS),
         )
+        sizes = resolve_library_sizes(
+            self._library_mode("model"), composition, codes, n, noise.generator(_LIBRARY)
+        )
         cells = range(n)
         states = list(
-            self.module.path(self._codes_of(cells, codes), cells, noise, times, **options)
+            self.module.path(self._codes_of(cells, codes, sizes), cells, noise, times, **options)
         )
         kept = np.linspace(0, len(times) - 1, n_frames).round().astype(int)
         return torch.stack([states[i] for i in kept]).cpu().numpy(), self._obs(codes)
@@ -205,6 +223,7 @@ class GenerateMixin:
         self,
         sampler: str,
         n_steps: int | None,
+        spacing: str,
         eta: float | None,
         guidance_scale: float | Mapping[str, float],
     ) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -217,7 +236,7 @@ class GenerateMixin:
         n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
         check_positive_int("n_steps", n_steps)
         self.module.eval()
-        return time_grid(int(n_steps), self.module.schedule), {
+        return time_grid(int(n_steps), self.module.schedule, spacing), {
             "sampler": sampler,
             "guidance_scale": self._guidance(guidance_scale),
             **_eta_option(sampler, eta),
@@ -231,12 +250,23 @@ class GenerateMixin:
             {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=names
         )
 
-    def _codes_of(self, cells: range, codes: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
-        """Codes of a range of cells, on the module's device."""
-        return {
-            name: torch.from_numpy(code[cells.start : cells.stop]).to(self.module.device)
-            for name, code in codes.items()
-        }
+    def _library_mode(self, request: str | float | Sequence[float]) -> str:
+        """What ``library_size`` comes to: a name, or ``"given"``."""
+        if not isinstance(request, str):
+            return "given"
+        # the states of some codecs have no library size
+        return "empirical" if request == "model" and self.module.context_names else request
+
+    def _codes_of(
+        self, cells: range, codes: Mapping[str, np.ndarray], sizes: np.ndarray | None
+    ) -> dict[str, torch.Tensor]:
+        """Codes of a range of cells, on the module's device, with all that the denoiser is told."""
+        rows = slice(cells.start, cells.stop)
+        device = self.module.device
+        found = {name: torch.from_numpy(code[rows]).to(device) for name, code in codes.items()}
+        for name in self.module.context_names:
+            found[name] = self.module.codec.library_code(torch.from_numpy(sizes[rows])).to(device)
+        return found
 
     def _requests(
         self, labels: Request, batch: Request, covariates: Mapping[str, Request] | None

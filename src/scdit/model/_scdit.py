@@ -17,21 +17,25 @@ from scvi.data.fields import CategoricalObsField, LayerField
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
+from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._checks import align_genes, check_conditions, check_counts
 from scdit.model._conditions import Condition
 from scdit.model._generate import GenerateMixin
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
-from scdit.train import default_n_latent
+from scdit.nn import LatentCodec
+
+_ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() for name in part}
 
 
 class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
-    """Latent diffusion transformer for single-cell counts.
+    """Diffusion transformer for single-cell counts.
 
-    A count autoencoder (the *codec*) gives every cell a small state, which holds its library size
-    too; a Diffusion Transformer (Peebles & Xie 2023, arXiv 2212.09748) learns the distribution of
-    these states given the conditions, as scRDiT (Dong et al. 2024, arXiv 2404.06153) does for
-    expression; new states are decoded to integer counts.
+    A *codec* takes counts to the space of the diffusion and back; a Diffusion Transformer (Peebles &
+    Xie 2023, arXiv 2212.09748) learns the distribution there, given the conditions. With
+    ``codec="latent"`` that space is the latent space of a count autoencoder, in which a cell's
+    library size is a dimension too; with ``codec="expression"`` it is log-normalised expression, as in
+    scRDiT (Dong et al. 2024, arXiv 2404.06153).
 
     Parameters
     ----------
@@ -39,24 +43,48 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         AnnData registered with :meth:`setup_anndata`.
     registry
         Registry of a saved model, when it is loaded without data.
+    codec
+        ``"latent"`` (default) or ``"expression"``.
+    preset
+        Name of a set of arguments: ``"scrdit"`` is the published model (expression codec, zeros at
+        -10, patches of 10 genes, 768 x 3 transformer, 1,000-step DDPM, eps-prediction). Arguments
+        given besides go before it.
     n_latent
-        Dimensions of the codec's latent space; None for 8 (up to 650 cells) to 32 (from 9,000), as
-        many as the cells can tell from noise.
-    n_hidden
-        Width of the codec's hidden layers.
+        Latent codec: dimensions of the latent space; None for 8 (up to 650 cells) to 32 (from
+        9,000), as many as the cells can tell from noise.
+    n_hidden, dropout_rate
+        Latent codec: width of the hidden layers (256), and dropout in them (0).
     dispersion
-        Of the negative binomial: ``"gene-cell"`` (per gene and cell) or ``"gene"``.
-    n_tokens, width, depth, n_heads
-        Sizes of the transformer.
-    dropout_rate
-        Dropout in the codec.
+        Latent codec: of the negative binomial, ``"gene-cell"`` (default; per gene and cell) or
+        ``"gene"``.
+    zero_value
+        Expression codec: the value of a gene without counts (-1), at most 0. The further it is from
+        the other values, the more of its capacity a network spends on which genes are off.
+    gene_order
+        Expression codec: which genes share a patch, ``"correlation"`` (default; those that vary
+        together in the training cells), ``"given"`` (neighbours in ``var``) or ``"random"``.
+    scaling
+        Expression codec: ``"gene"`` (default; every gene has unit variance in the diffusion),
+        ``"global"`` (one scale for all, so that variable genes weigh more) or ``"none"``.
+    n_tokens
+        Latent codec: number of tokens of the transformer (4), each a view of the whole state.
+    patch_size
+        Expression codec: genes per token (50, or all if there are fewer). Smaller patches see finer
+        structure and cost more, in inverse proportion.
+    width, depth, n_heads, mlp_ratio
+        Sizes of the transformer (128, 3, 4, 2).
     schedule, prediction
-        Noise schedule (``"cosine"``, ``"linear"``, ``"ddpm"``) and what the denoiser predicts
-        (``"v"``, ``"eps"``, ``"x0"``).
+        Noise schedule (``"cosine"`` by default, ``"linear"``, ``"ddpm"``) and what the denoiser
+        predicts (``"v"`` by default, ``"eps"``, ``"x0"``).
     condition_dropout
         Probability with which conditions are hidden in training, for guidance.
     ema_decay
         Decay of the moving average of the denoiser's weights.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or does not belong to the codec.
 
     Examples
     --------
@@ -74,42 +102,38 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         adata: AnnData | None = None,
         registry: dict | None = None,
         *,
+        codec: Literal["latent", "expression"] | None = None,
+        preset: str | None = None,
         n_latent: int | None = None,
-        n_hidden: int = 256,
-        dispersion: Literal["gene-cell", "gene"] = "gene-cell",
-        n_tokens: int = 4,
-        width: int = 128,
-        depth: int = 3,
-        n_heads: int = 4,
-        dropout_rate: float = 0.0,
-        schedule: str = "cosine",
-        prediction: str = "v",
+        n_hidden: int | None = None,
+        dispersion: Literal["gene-cell", "gene"] | None = None,
+        dropout_rate: float | None = None,
+        zero_value: float | None = None,
+        gene_order: Literal["correlation", "given", "random"] | None = None,
+        scaling: Literal["gene", "global", "none"] | None = None,
+        n_tokens: int | None = None,
+        patch_size: int | None = None,
+        width: int | None = None,
+        depth: int | None = None,
+        n_heads: int | None = None,
+        mlp_ratio: float | None = None,
+        schedule: str | None = None,
+        prediction: str | None = None,
         condition_dropout: float = 0.1,
         ema_decay: float = 0.999,
     ):
+        given = {name: value for name, value in locals().items() if name in _ARCHITECTURE}
         super().__init__(adata, registry)
-        if n_latent is None:
-            # resolved before it is recorded: a model that is loaded with other data keeps its size
-            n_latent = default_n_latent(self.summary_stats.n_cells)
-        self.init_params_ = self._get_init_params(locals())
+        chosen = resolve_architecture(
+            codec, preset, given, self.summary_stats.n_cells, self.summary_stats.n_vars
+        )
+        # recorded as resolved: a model that is loaded with other data keeps its sizes
+        self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
         self._conditions = self._registered_conditions()
         self.module = self._module_cls(
             self.summary_stats.n_vars,
             {c.name: len(c.categories) for c in self._conditions},
-            codec_kwargs={
-                "n_latent": n_latent,
-                "n_hidden": n_hidden,
-                "dropout_rate": dropout_rate,
-                "dispersion": dispersion,
-            },
-            denoiser_kwargs={
-                "n_tokens": n_tokens,
-                "width": width,
-                "depth": depth,
-                "n_heads": n_heads,
-            },
-            schedule=schedule,
-            prediction=prediction,
+            **module_arguments(chosen),
             condition_dropout=condition_dropout,
             ema_decay=ema_decay,
         )
@@ -220,10 +244,13 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         RuntimeError
             If the model is not trained.
         ValueError
-            If there are no data, training genes are missing, or the matrix does not hold counts.
+            If the codec has no latent space, there are no data, training genes are missing, or the
+            matrix does not hold counts.
         """
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
+        if not isinstance(self.module.codec, LatentCodec):
+            raise ValueError("only codec='latent' has a latent space")
         if adata is None and self.adata is None:
             raise ValueError("this model was loaded without data: pass adata=")
         layer = self.registry["setup_args"]["layer"]

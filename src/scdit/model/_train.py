@@ -17,11 +17,10 @@ from scdit.module import SCDiTModule
 from scdit.train import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_EARLY_STOPPING,
-    PHASES,
     CellDataModule,
-    TwoPhaseRunner,
+    PhasesRunner,
+    codec_training,
     default_epochs,
-    initialise_codec,
 )
 
 
@@ -50,7 +49,7 @@ class TrainMixin:
         silent: bool = False,
         **trainer_kwargs: Any,
     ) -> None:
-        """Train the codec, then the denoiser. A second call goes on from where the first stopped.
+        """Train the codec, if it has weights, then the denoiser. A second call goes on from where the first stopped.
 
         A call that is interrupted, or fails, leaves the model as it was before.
 
@@ -58,7 +57,8 @@ class TrainMixin:
         ----------
         max_epochs
             Passes over the training cells: one number for each phase, or
-            ``{"codec": 20, "denoiser": 100}``. None adapts them to the number of cells.
+            ``{"codec": 20, "denoiser": 100}`` (the expression codec has no phase of its own). None
+            adapts them to the number of cells.
         accelerator, devices
             Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
         train_size, validation_size
@@ -95,23 +95,28 @@ class TrainMixin:
         check_counts(self.adata, self.registry["setup_args"]["layer"])
         if isinstance(devices, int) and devices > 1:
             raise ValueError(f"scdit trains on one device, got devices={devices}")
-        batch_sizes = _per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
+        training = codec_training(self.module.codec)
+        phases = training.phases
+
+        def per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+            return _per_phase(name, given, {phase: defaults[phase] for phase in phases})
+
+        batch_sizes = per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
         cells = CellDataModule(
             self.adata_manager,
             train_size,
             validation_size,
             shuffle_set_split,
-            batch_size=batch_sizes["codec"],
+            batch_size=batch_sizes[phases[0]],
         )
-        epochs = _per_phase("max_epochs", max_epochs, default_epochs(cells.n_train, batch_sizes))
-        plans = _per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in PHASES})
-        runner = TwoPhaseRunner(
+        epochs = per_phase("max_epochs", max_epochs, default_epochs(cells.n_train, batch_sizes))
+        runner = PhasesRunner(
             self,
             cells,
             max_epochs=epochs,
             batch_size=batch_sizes,
-            plan_kwargs=plans,
-            early_stopping=_per_phase("early_stopping", early_stopping, DEFAULT_EARLY_STOPPING),
+            plan_kwargs=per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in phases}),
+            early_stopping=per_phase("early_stopping", early_stopping, DEFAULT_EARLY_STOPPING),
             accelerator=accelerator,
             devices=devices,
             silent=silent,
@@ -128,7 +133,7 @@ class TrainMixin:
         state = copy.deepcopy((self.module.state_dict(), self.history_, self.is_trained_))
         try:
             if not self.is_trained_:
-                initialise_codec(self.module.codec, counts[cells.train_idx])
+                training.initialise(self.module.codec, counts[cells.train_idx])
             runner()
         except BaseException as error:
             weights, self.history_, self.is_trained_ = state
@@ -149,10 +154,10 @@ def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, 
     if given is None:
         return dict(defaults)
     is_per_phase = isinstance(given, Mapping)
-    values = {**defaults, **given} if is_per_phase else dict.fromkeys(PHASES, given)
-    unknown = set(values) - set(PHASES)
+    values = {**defaults, **given} if is_per_phase else dict.fromkeys(defaults, given)
+    unknown = set(values) - set(defaults)
     if unknown:
-        raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(PHASES)}")
+        raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(defaults)}")
     for phase, value in values.items():
         if type(defaults[phase]) is int:
             check_positive_int(f"{name} of the {phase}", value)

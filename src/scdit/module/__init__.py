@@ -1,5 +1,5 @@
 """The torch module that joins codec and denoiser."""
 
-from scdit.module._module import SCDiTModule
+from scdit.module._module import LIBRARY_SIZE, SCDiTModule
 
-__all__ = ["SCDiTModule"]
+__all__ = ["LIBRARY_SIZE", "SCDiTModule"]

@@ -21,9 +21,10 @@ from scdit.diffusion import (
     sampling_path,
     target,
 )
-from scdit.nn import DiT, LatentCodec, NegativeBinomial, drop_conditions
+from scdit.nn import CODECS, CONTINUOUS, DiT, NegativeBinomial, drop_conditions
 
 _Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
+LIBRARY_SIZE = "library_size"  # among the names of conditions
 _STATE, _STEP, _COUNTS = range(3)  # purposes of the random numbers that belong to a cell
 
 
@@ -39,8 +40,8 @@ class SCDiTModule(BaseModuleClass):
         Number of genes.
     n_categories
         Number of categories of each condition, by its name in the batches of the data loader.
-    codec_kwargs
-        Passed to :class:`scdit.nn.LatentCodec`.
+    codec, codec_kwargs
+        Key of :data:`scdit.nn.CODECS`, and what is passed to it.
     denoiser_kwargs
         Passed to :class:`scdit.nn.DiT`.
     schedule, prediction
@@ -59,13 +60,15 @@ class SCDiTModule(BaseModuleClass):
 
     state_mean: Tensor
     state_sd: Tensor
-    state_bound: Tensor
+    state_low: Tensor
+    state_high: Tensor
 
     def __init__(
         self,
         n_genes: int,
         n_categories: Mapping[str, int],
         *,
+        codec: str = "latent",
         codec_kwargs: Mapping[str, Any],
         denoiser_kwargs: Mapping[str, Any],
         schedule: str = "cosine",
@@ -92,13 +95,17 @@ class SCDiTModule(BaseModuleClass):
             )
         self.condition_dropout = condition_dropout
         self.condition_names = list(n_categories)
-        self.codec = LatentCodec(n_genes, **codec_kwargs)
+        self.codec = CODECS[codec](n_genes, **codec_kwargs)
+        # a library size that is no part of the state is a condition that is always there
+        self.context_names = [LIBRARY_SIZE] if self.codec.conditions_on_library else []
+        n_categories = {**n_categories, **dict.fromkeys(self.context_names, CONTINUOUS)}
         self.denoiser = DiT(self.codec.n_state, n_categories, **denoiser_kwargs)
         self.ema = AveragedModel(self.denoiser, multi_avg_fn=_EMAWithWarmup(ema_decay))
         self.ema.requires_grad_(False)
         self.register_buffer("state_mean", torch.zeros(self.codec.n_state))
         self.register_buffer("state_sd", torch.ones(self.codec.n_state))
-        self.register_buffer("state_bound", torch.full((self.codec.n_state,), torch.inf))
+        self.register_buffer("state_low", torch.full((self.codec.n_state,), -torch.inf))
+        self.register_buffer("state_high", torch.full((self.codec.n_state,), torch.inf))
 
     # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
 
@@ -139,13 +146,24 @@ class SCDiTModule(BaseModuleClass):
     # -- noise -> state --------------------------------------------------------------------------
 
     @torch.no_grad()
-    def standardise(self, mean: Tensor, sd: Tensor) -> None:
-        """Set the space of the diffusion from the posteriors (cells, n_state) of training cells."""
-        state_sd = (mean.var(0, correction=0) + sd.pow(2).mean(0)).sqrt()
-        self.state_mean.copy_(mean.mean(0))
+    def set_normalisation(self, mean: Tensor, variance: Tensor, low: Tensor, high: Tensor) -> None:
+        """Fix the space of the diffusion.
+
+        Parameters
+        ----------
+        mean, variance, low, high
+            Moments and range of the states of training cells, each (n_state,).
+        """
+        centre, scale = self.codec.normalisation(mean, variance)
+        self.state_mean.copy_(centre)
         # a constant stays one: all library sizes equal, say
-        self.state_sd.copy_(state_sd.clamp_min(1e-4))
-        self.state_bound.copy_(((mean - self.state_mean) / self.state_sd).abs().amax(0))
+        self.state_sd.copy_(scale.clamp_min(1e-4))
+        self.state_low.copy_((low - self.state_mean) / self.state_sd)
+        self.state_high.copy_((high - self.state_mean) / self.state_sd)
+
+    def standardise(self, mean: Tensor, sd: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior of states (cells, n_state): the space of the codec -> that of the diffusion."""
+        return (mean - self.state_mean) / self.state_sd, sd / self.state_sd
 
     def unstandardise(self, x: Tensor) -> Tensor:
         """The space of the diffusion -> the space of the codec, (cells, n_state)."""
@@ -185,7 +203,10 @@ class SCDiTModule(BaseModuleClass):
         if ema:
             output = self.ema(x_t, t, codes)
         else:
-            output = self.denoiser(x_t, t, drop_conditions(codes, self.condition_dropout))
+            kept = {name: codes[name] for name in self.context_names}
+            shown = {name: codes[name] for name in self.condition_names}
+            shown = drop_conditions(shown, self.condition_dropout)
+            output = self.denoiser(x_t, t, shown | kept)
         x0, eps = expected(mean, sd, x_t, c)
         return (output - target(self.prediction, x0, eps, c)).pow(2).mean(1)
 
@@ -240,7 +261,7 @@ class SCDiTModule(BaseModuleClass):
             now = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
 
             def network(keep: Collection[str]) -> Tensor:
-                return self.ema(x, now, codes, keep)
+                return self.ema(x, now, codes, [*keep, *self.context_names])
 
             output = guide(network, self.condition_names, guidance_scale)
             c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)
@@ -248,7 +269,7 @@ class SCDiTModule(BaseModuleClass):
             if self.prediction == "eps":
                 # near the noise end a small error of eps is a large one of x0: keep to the range of
                 # the data, as Ho et al. 2020 do
-                x0 = x0.clamp(-self.state_bound, self.state_bound)
+                x0 = x0.clamp(self.state_low, self.state_high)
                 eps = (x - c.alpha * x0) / c.sigma
             return x0, eps
 
@@ -267,8 +288,12 @@ class SCDiTModule(BaseModuleClass):
     @torch.inference_mode()
     def draw_counts(self, state: Tensor, cells: range, noise: KeyedNoise) -> Tensor:
         """Counts (cells, genes), float32, drawn for given states; keys as in :meth:`sample`."""
-        uniform = noise.uniform(cells.start, cells.stop, self.codec.n_genes, _COUNTS)
-        return self.codec.draw(state, self._to_device(uniform))
+
+        def uniform() -> Tensor:
+            numbers = noise.uniform(cells.start, cells.stop, self.codec.n_genes, _COUNTS)
+            return self._to_device(numbers)
+
+        return self.codec.draw(state, uniform)
 
     def _to_device(self, array) -> Tensor:
         return torch.from_numpy(array).to(self.device)

@@ -7,14 +7,29 @@ from scdit.nn._calibrate import fit_marginals
 from scdit.nn._codec import LatentCodec
 from scdit.nn._counts import NegativeBinomial
 from scdit.nn._dit import DiT
-from scdit.nn._embedding import ConditionEmbedding, TimeEmbedding, drop_conditions
+from scdit.nn._embedding import (
+    CONTINUOUS,
+    ConditionEmbedding,
+    TimeEmbedding,
+    drop_conditions,
+)
+from scdit.nn._expression import ExpressionCodec
+from scdit.nn._tokens import DenseTokens, PatchTokens
 
 __all__ = [
+    "CODECS",
+    "CONTINUOUS",
     "ConditionEmbedding",
+    "DenseTokens",
     "DiT",
+    "ExpressionCodec",
     "LatentCodec",
     "NegativeBinomial",
+    "PatchTokens",
     "TimeEmbedding",
     "drop_conditions",
     "fit_marginals",
 ]
+
+CODECS = {"latent": LatentCodec, "expression": ExpressionCodec}
+"""Name -> codec, the pair of maps between counts and the space of the diffusion."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -60,6 +60,7 @@ class LatentCodec(nn.Module):
     pc_sd: Tensor
     log_library_moments: Tensor
     log_theta_trend: Tensor
+    conditions_on_library = False  # the library size is a part of the state
 
     def __init__(
         self,
@@ -192,6 +193,10 @@ class LatentCodec(nn.Module):
         thinned[rows, columns] = torch.binomial(counts[rows, columns], share[rows])
         return thinned
 
+    def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre and scale of the diffusion's space, given moments of the state (n_state,)."""
+        return mean, variance.sqrt()
+
     # -- state -> counts -------------------------------------------------------------------------
 
     def decode(self, state: Tensor) -> NegativeBinomial:
@@ -208,9 +213,13 @@ class LatentCodec(nn.Module):
         """States (cells, n_state) with given library sizes (cells,) in place of their own."""
         return torch.cat([state[:, : self.n_latent], library_size.log()[:, None]], dim=1)
 
-    def draw(self, state: Tensor, uniform: Tensor) -> Tensor:
-        """Counts (cells, genes) for states, from `uniform` numbers in [0, 1), (cells, genes)."""
-        return self.decode(state).quantile(uniform)
+    def draw(self, state: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
+        """Counts (cells, genes) for states; `uniform` gives numbers in [0, 1), (cells, genes)."""
+        return self.decode(state).quantile(uniform())
+
+    def layers(self, state: Tensor) -> dict[str, Tensor]:
+        """Layers beside the counts: none."""
+        return {}
 
     @torch.no_grad()
     def shift(self, log_mean: Tensor, log_theta: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The Diffusion Transformer (Peebles & Xie 2023, arXiv 2212.09748) over a few latent tokens."""
+"""The Diffusion Transformer (Peebles & Xie 2023, arXiv 2212.09748)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scdit.nn._embedding import ConditionEmbedding, TimeEmbedding
+from scdit.nn._tokens import DenseTokens, PatchTokens
 
 
 class DiTBlock(nn.Module):
@@ -48,24 +49,26 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """Denoiser of a state vector: dense tokens, transformer blocks, dense read-out, linear skip.
-
-    Every token is a learned linear view of the whole state, so that tokens are not bound to an
-    arbitrary cut of the latent dimensions.
+    """Denoiser of a state vector: tokens, transformer blocks, read-out, and a linear skip.
 
     Parameters
     ----------
     n_state
         Dimension of the state.
     n_categories
-        Number of categories of each condition, by name.
-    n_tokens, width, depth, n_heads, mlp_ratio, dropout
+        Number of categories of each condition, by name, see :class:`scdit.nn.ConditionEmbedding`.
+    n_tokens
+        Number of tokens, each a view of the whole state (:class:`scdit.nn.DenseTokens`).
+    patch_size
+        Cut the state into patches of this size instead (:class:`scdit.nn.PatchTokens`).
+    width, depth, n_heads, mlp_ratio, dropout
         Sizes of the transformer.
 
     Raises
     ------
     ValueError
-        If a size is not positive, or `width` is not a multiple of `n_heads`.
+        If a size is not positive, `width` is not a multiple of `n_heads`, or a patch is larger than
+        the state.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class DiT(nn.Module):
         n_categories: Mapping[str, int],
         *,
         n_tokens: int = 4,
+        patch_size: int | None = None,
         width: int = 128,
         depth: int = 3,
         n_heads: int = 4,
@@ -81,13 +85,18 @@ class DiT(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        if min(n_tokens, width, depth, n_heads) < 1:
-            raise ValueError("n_tokens, width, depth and n_heads must be positive")
+        if min(n_tokens, width, depth, n_heads) < 1 or mlp_ratio <= 0:
+            raise ValueError("n_tokens, width, depth, n_heads and mlp_ratio must be positive")
         if width % n_heads:
             raise ValueError(f"width={width} must be a multiple of n_heads={n_heads}")
-        self.n_tokens, self.width, self.depth = n_tokens, width, depth
-        self.tokenise = nn.Linear(n_state, n_tokens * width)
-        self.position = nn.Parameter(0.02 * torch.randn(n_tokens, width))
+        self.width, self.depth = width, depth
+        self.tokens: DenseTokens | PatchTokens = (
+            DenseTokens(n_state, n_tokens, width)
+            if patch_size is None
+            else PatchTokens(n_state, patch_size, width)
+        )
+        _zero(self.tokens.read)
+        self.position = nn.Parameter(0.02 * torch.randn(self.tokens.n_tokens, width))
         self.time = TimeEmbedding(width)
         self.conditions = ConditionEmbedding(n_categories, width)
         self.blocks = nn.ModuleList(
@@ -95,11 +104,10 @@ class DiT(nn.Module):
         )
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = _zero(nn.Linear(width, 2 * width))
-        self.read_out = _zero(nn.Linear(n_tokens * width, n_state))
         self.skip = _zero(nn.Linear(width, 2 * n_state))
 
     def extra_repr(self) -> str:
-        return f"{self.n_tokens} tokens x {self.width}, depth {self.depth}"
+        return f"{self.tokens.n_tokens} tokens x {self.width}, depth {self.depth}"
 
     def forward(
         self,
@@ -124,12 +132,11 @@ class DiT(nn.Module):
         Tensor (cells, n_state).
         """
         c = self.time(t) + self.conditions(codes, keep)  # (cells, width)
-        # (cells, n_state) -> (cells, tokens, width)
-        tokens = self.tokenise(x).view(-1, self.n_tokens, self.width) + self.position
+        tokens = self.tokens.tokenise(x) + self.position  # (cells, n_tokens, width)
         for block in self.blocks:
             tokens = block(tokens, c)
         shift, scale = self.modulation(F.silu(c)).unsqueeze(1).chunk(2, dim=-1)
-        out = self.read_out(_modulate(self.norm(tokens), shift, scale).flatten(1))
+        out = self.tokens.read_out(_modulate(self.norm(tokens), shift, scale))
         # the best linear prediction at each time, so that the blocks learn the rest
         gain, offset = self.skip(F.silu(c)).chunk(2, dim=-1)
         return out + gain * x + offset

@@ -1,17 +1,20 @@
-"""Where the batches come from: counts for the codec, cached latents for the denoiser."""
+"""Where the batches come from: counts for the codec, states for the denoiser."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from lightning.pytorch import LightningDataModule
-from scvi import settings
+from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from scvi.dataloaders import AnnDataLoader
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
+
+from scdit.module import LIBRARY_SIZE, SCDiTModule
 
 
 class CellDataModule(LightningDataModule):
@@ -86,32 +89,21 @@ def _split_sizes(
     return n_train, min(n_val, n - n_train)
 
 
-class LatentDataModule(LightningDataModule):
-    """Batches of standardised latents and conditions, held in memory.
-
-    Every time a cell is visited its state is drawn anew from the codec's posterior, so that the
-    denoiser learns the aggregate posterior and not a set of points.
+class StateDataModule(LightningDataModule):
+    """Batches of standardised states and conditions for the denoiser.
 
     Parameters
     ----------
     cells
-        The split of the codec's phase.
-    mean, sd
-        Posterior of each cell's standardised state, (cells, n_state).
-    codes
-        Condition codes (cells,) by name.
+        The split of the cells.
+    states
+        What a batch is taken from: indexed with a list of cells it gives ``mean`` and ``sd`` of
+        their standardised states, (cells, n_state), and ``codes`` (cells,) by condition.
     batch_size
         Cells per batch.
     """
 
-    def __init__(
-        self,
-        cells: CellDataModule,
-        mean: Tensor,
-        sd: Tensor,
-        codes: Mapping[str, Tensor],
-        batch_size: int = 256,
-    ):
+    def __init__(self, cells: CellDataModule, states: Dataset, batch_size: int = 256):
         super().__init__()
         self.train_idx, self.val_idx, self.test_idx = (
             cells.train_idx,
@@ -119,7 +111,7 @@ class LatentDataModule(LightningDataModule):
             cells.test_idx,
         )
         self.n_train, self.n_val = cells.n_train, cells.n_val
-        self.mean, self.sd, self.codes, self.batch_size = mean, sd, dict(codes), batch_size
+        self.states, self.batch_size = states, batch_size
 
     def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
@@ -130,23 +122,84 @@ class LatentDataModule(LightningDataModule):
         return self._loader(self.val_idx, SequentialSampler) if self.n_val else []
 
     def _loader(self, indices: np.ndarray, order: type) -> DataLoader:
-        rows = torch.as_tensor(np.asarray(indices))
-        dataset = _Latents(
-            self.mean[rows], self.sd[rows], {k: v[rows] for k, v in self.codes.items()}
-        )
+        # a batch is one indexing of the states with a list of cells
+        dataset = _Rows(self.states, np.asarray(indices))
         batches = BatchSampler(order(dataset), self.batch_size, drop_last=False)
         return DataLoader(dataset, sampler=batches, batch_size=None)
 
 
-class _Latents(Dataset):
-    """Indexed with a list of cells, so that a batch is one indexing of each tensor."""
+class _Rows(Dataset):
+    """Some of the cells of a dataset."""
 
-    def __init__(self, mean: Tensor, sd: Tensor, codes: dict[str, Tensor]):
-        self.mean, self.sd, self.codes = mean, sd, codes
+    def __init__(self, states: Dataset, indices: np.ndarray):
+        self.states, self.indices = states, indices
 
     def __len__(self) -> int:
-        return len(self.mean)
+        return len(self.indices)
 
-    def __getitem__(self, cells: list[int]) -> dict[str, object]:
+    def __getitem__(self, rows: list[int]) -> dict[str, object]:
+        return self.states[self.indices[rows]]
+
+
+class CachedStates(Dataset):
+    """Posteriors of all cells, held in memory.
+
+    Every time a cell is visited its state is drawn anew from the codec's posterior, so that the
+    denoiser learns the aggregate posterior and not a set of points.
+
+    Parameters
+    ----------
+    mean, sd
+        Posterior of each cell's standardised state, (cells, n_state).
+    codes
+        Condition codes (cells,) by name.
+    """
+
+    def __init__(self, mean: Tensor, sd: Tensor, codes: Mapping[str, Tensor]):
+        self.mean, self.sd, self.codes = mean, sd, codes
+
+    def __getitem__(self, cells: np.ndarray) -> dict[str, object]:
         codes = {name: code[cells] for name, code in self.codes.items()}
         return {"mean": self.mean[cells], "sd": self.sd[cells], "codes": codes}
+
+
+class EncodedStates(Dataset):
+    """States that are encoded when they are asked for, by a codec without weights.
+
+    Parameters
+    ----------
+    module
+        A module whose codec is initialised.
+    cells
+        The registered counts and conditions.
+    """
+
+    def __init__(self, module: SCDiTModule, cells: CellDataModule):
+        manager = cells.adata_manager
+        self.module = module
+        self.counts = sp.csr_matrix(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
+        self.codes = condition_codes(manager, module.condition_names)
+        library = torch.from_numpy(np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel())
+        self.codes[LIBRARY_SIZE] = module.codec.library_code(library).cpu()
+
+    def encode(self, cells: np.ndarray) -> Tensor:
+        """States of some cells as the codec makes them, (cells, n_state), on the CPU."""
+        dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32))
+        return self.module.inference(dense)["mean"].cpu()
+
+    def __getitem__(self, cells: np.ndarray) -> dict[str, object]:
+        state = self.encode(cells).to(self.module.device)
+        mean, sd = self.module.standardise(state, torch.zeros_like(state))
+        return {
+            "mean": mean,
+            "sd": sd,
+            "codes": {k: code[cells] for k, code in self.codes.items()},
+        }
+
+
+def condition_codes(manager: AnnDataManager, names: list[str]) -> dict[str, Tensor]:
+    """Codes (cells,) of registered conditions, by name."""
+    return {
+        name: torch.from_numpy(manager.get_from_registry(name).ravel().astype(np.int64))
+        for name in names
+    }

@@ -13,7 +13,7 @@ _NEVER = 1e-12  # proportion of a gene without counts
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
-def initialise_codec(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> None:
+def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> None:
     """Give the codec the principal components and moments of training cells.
 
     Parameters
@@ -30,7 +30,7 @@ def initialise_codec(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> No
     library = np.asarray(counts.sum(axis=1)).ravel()
     cap = _caps(counts)
     counts = _capped(counts, cap)
-    mean, loadings, sd = _principal_components(counts, library, codec.n_pcs)
+    mean, loadings, sd = principal_components(counts, library, codec.n_pcs)
     proportions, theta, trend = _moments(counts, library)
     start = {
         "cap": cap,
@@ -65,7 +65,7 @@ def _capped(counts: sp.csr_matrix, cap: np.ndarray) -> sp.csr_matrix:
     return capped
 
 
-def _principal_components(
+def principal_components(
     counts: sp.csr_matrix, library: np.ndarray, n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean (genes,), loadings (genes, n) and standard deviations (n,) of log1p CP10k.

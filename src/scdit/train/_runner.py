@@ -1,4 +1,4 @@
-"""One training of two phases: the codec, then the denoiser on the codec's latents."""
+"""One training of one or two phases: the codec where it has weights, then the denoiser."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch import nn
 from tqdm import tqdm
 
 from scdit.train._callbacks import BestWeights, PhaseProgress
-from scdit.train._data import CellDataModule, LatentDataModule
-from scdit.train._defaults import PHASES
+from scdit.train._codecs import codec_training
+from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
-from scdit.train._states import prepare_states
 
 if TYPE_CHECKING:
     from scvi.model.base import BaseModelClass
 
+_PLANS: dict[str, type[_Plan]] = {"codec": CodecPlan, "denoiser": DenoiserPlan}
 _VALIDATIONS = 50  # of a phase at most, where epochs are short
 
 
@@ -42,8 +42,8 @@ class _PhaseRunner(TrainRunner):
         self.model.history_ = earlier
 
 
-class TwoPhaseRunner:
-    """Trains the codec, caches the state of every cell, and trains the denoiser on the cache.
+class PhasesRunner:
+    """Trains the codec, if it has weights, and the denoiser on the states that the codec makes.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class TwoPhaseRunner:
     silent
         No progress bar.
     **trainer_kwargs
-        Passed to :class:`scvi.train.TrainRunner` for both phases.
+        Passed to :class:`scvi.train.TrainRunner` for all phases.
     """
 
     def __init__(
@@ -83,27 +83,30 @@ class TwoPhaseRunner:
     ):
         self.model, self.cells = model, cells
         self.max_epochs, self.batch_size = max_epochs, batch_size
-        self.codec_plan = CodecPlan(model.module, **plan_kwargs["codec"])
-        self.denoiser_plan = DenoiserPlan(model.module, **plan_kwargs["denoiser"])
+        self.plans = {
+            phase: _PLANS[phase](model.module, **plan_kwargs[phase]) for phase in plan_kwargs
+        }
         self.early_stopping, self.patience, self.silent = early_stopping, patience, silent
         self.trainer_kwargs = trainer_kwargs
 
     def __call__(self) -> None:
-        """Run both phases."""
+        """Run all phases."""
         module = self.model.module
+        training = codec_training(module.codec)
         total = sum(
             self.max_epochs[phase] * math.ceil(self.cells.n_train / self.batch_size[phase])
-            for phase in PHASES
+            for phase in training.phases
         )
         with tqdm(total=total, disable=self.silent, unit="batch") as bar:
-            self._fit(self.codec_plan, self.cells, module.codec, bar)
-            self.model.is_trained_ = False  # until the second phase is done
-            latents = prepare_states(module, self.cells, self.batch_size["denoiser"])
+            if "codec" in training.phases:
+                self._fit(self.plans["codec"], self.cells, module.codec, bar)
+            self.model.is_trained_ = False  # until the last phase is done
+            states = training.prepare(module, self.cells, self.batch_size["denoiser"])
             module.train()
-            self._fit(self.denoiser_plan, latents, module.ema, bar)
+            self._fit(self.plans["denoiser"], states, module.ema, bar)
 
     def _fit(
-        self, plan: _Plan, data: CellDataModule | LatentDataModule, network: nn.Module, bar: tqdm
+        self, plan: _Plan, data: CellDataModule | StateDataModule, network: nn.Module, bar: tqdm
     ) -> None:
         max_epochs = self.max_epochs[plan.phase]
         monitor = f"{plan.phase}_loss_validation"

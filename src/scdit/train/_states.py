@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import scipy.sparse as sp
 import torch
 from scvi import REGISTRY_KEYS
+from scvi.data import AnnDataManager
 from scvi.dataloaders import AnnDataLoader
 from torch import Tensor
 
 from scdit.module import SCDiTModule
 from scdit.nn import LatentCodec, fit_marginals
-from scdit.train._data import CellDataModule, LatentDataModule
+from scdit.train._data import CachedStates, CellDataModule, StateDataModule, condition_codes
 
 _MIXTURE = 1_000  # states whose mixture is compared with the training counts
 _MIN_MEAN = 0.02  # counts per cell below which the marginal of a gene says no more than its mean
@@ -22,9 +21,9 @@ _GENES_AT_ONCE = 64
 
 
 @torch.inference_mode()
-def prepare_states(
+def prepare_latents(
     module: SCDiTModule, cells: CellDataModule, batch_size: int
-) -> LatentDataModule:
+) -> StateDataModule:
     """Encode all cells, calibrate, and set the module's normalisation from the training cells.
 
     Parameters
@@ -36,23 +35,22 @@ def prepare_states(
     batch_size
         Cells per step of the denoiser.
     """
-    mean, sd, codes = _encode(module, cells)
+    mean, sd = _encode(module, cells.adata_manager)
     train = torch.as_tensor(cells.train_idx)
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     calibrate_marginals(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
 
-    module.standardise(mean[train], sd[train])
-    state_mean, state_sd = module.state_mean.cpu(), module.state_sd.cpu()
-    return LatentDataModule(
-        cells, (mean - state_mean) / state_sd, sd / state_sd, codes, batch_size
-    )
+    variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
+    low, high = mean[train].aminmax(dim=0)
+    module.set_normalisation(mean[train].mean(0), variance, low, high)
+    mean, sd = (x.cpu() for x in module.standardise(mean.to(module.device), sd.to(module.device)))
+    codes = condition_codes(cells.adata_manager, module.condition_names)
+    return StateDataModule(cells, CachedStates(mean, sd, codes), batch_size)
 
 
-def _encode(
-    module: SCDiTModule, cells: CellDataModule
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Posterior mean and sd (cells, n_state) and condition codes (cells,) of all cells.
+def _encode(module: SCDiTModule, manager: AnnDataManager) -> tuple[Tensor, Tensor]:
+    """Posterior mean and sd (cells, n_state) of all cells.
 
     Raises
     ------
@@ -61,20 +59,17 @@ def _encode(
     """
     module.eval()
     means, sds = [], []
-    codes: Mapping[str, list[Tensor]] = {name: [] for name in module.condition_names}
-    for batch in AnnDataLoader(cells.adata_manager, batch_size=512):
+    for batch in AnnDataLoader(manager, batch_size=512):
         posterior = module.inference(**module._get_inference_input(batch))
         means.append(posterior["mean"].float().cpu())
         sds.append(posterior["sd"].float().cpu())
-        for name, kept in codes.items():
-            kept.append(batch[name][:, 0].long())
     mean, sd = torch.cat(means), torch.cat(sds)
     if not (torch.isfinite(mean).all() and torch.isfinite(sd).all()):
         raise RuntimeError(
             "the codec's training diverged: lower its learning rate, "
             'train(plan_kwargs={"codec": {"lr": ...}})'
         )
-    return mean, sd, {name: torch.cat(c) for name, c in codes.items()}
+    return mean, sd
 
 
 def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:

@@ -1,0 +1,99 @@
+"""The sizes and settings of a model: defaults of each codec, presets, and what the user overrides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scdit.model._checks import did_you_mean
+from scdit.train import default_n_latent
+
+_MLP = {"depth": 3, "mlp_ratio": 2.0}
+# by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design_note.md
+DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "latent": {
+        "codec_kwargs": {
+            "n_latent": None,
+            "n_hidden": 256,
+            "dispersion": "gene-cell",
+            "dropout_rate": 0.0,
+        },
+        "denoiser_kwargs": {"n_tokens": 4, "width": 128, "n_heads": 4, **_MLP},
+        "module": {"schedule": "cosine", "prediction": "v"},
+    },
+    "expression": {
+        "codec_kwargs": {"zero_value": -1.0, "gene_order": "correlation", "scaling": "gene"},
+        "denoiser_kwargs": {"patch_size": 50, "width": 128, "n_heads": 4, **_MLP},
+        "module": {"schedule": "cosine", "prediction": "v"},
+    },
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "scrdit": {
+        "codec": "expression",
+        "zero_value": -10.0,
+        "gene_order": "given",
+        "scaling": "none",
+        "patch_size": 10,
+        "width": 768,
+        "depth": 3,
+        "n_heads": 8,
+        "mlp_ratio": 4.0,
+        "schedule": "ddpm",
+        "prediction": "eps",
+    },
+}
+"""Name -> arguments of SCDiT. ``scrdit``: the model of Dong et al. 2024, as published."""
+
+
+def resolve_architecture(
+    codec: str | None, preset: str | None, given: Mapping[str, Any], n_cells: int, n_genes: int
+) -> dict[str, Any]:
+    """Every argument of the model that was left at None, filled in.
+
+    Parameters
+    ----------
+    codec, preset
+        Names of a codec and of a preset; None for the latent codec and for none.
+    given
+        The other arguments by name, None where the user said nothing.
+    n_cells, n_genes
+        Size of the data, which some defaults follow.
+
+    Returns
+    -------
+    The arguments by name, with ``codec``; those of other codecs are left out.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or an argument does not belong to the codec.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    said = {} if preset is None else dict(PRESETS[preset])
+    said |= {name: value for name, value in given.items() if value is not None}
+    codec = codec or said.pop("codec", "latent")
+    said.pop("codec", None)
+    if codec not in DEFAULTS:
+        raise ValueError(
+            f"unknown codec {codec!r}: choose one of {', '.join(DEFAULTS)}"
+            + did_you_mean(codec, DEFAULTS)
+        )
+    defaults = {name: v for part in DEFAULTS[codec].values() for name, v in part.items()}
+    foreign = sorted(set(said) - set(defaults))
+    if foreign:
+        raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
+    if defaults.get("n_latent", 0) is None:
+        defaults["n_latent"] = default_n_latent(n_cells)
+    if "patch_size" in defaults:
+        defaults["patch_size"] = min(defaults["patch_size"], n_genes)
+    return {"codec": codec, **defaults, **said}
+
+
+def module_arguments(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Resolved arguments, sorted into those of the codec, the denoiser and the module."""
+    parts = {
+        part: {name: chosen[name] for name in names}
+        for part, names in DEFAULTS[chosen["codec"]].items()
+    }
+    return {"codec": chosen["codec"], **parts.pop("module"), **parts}

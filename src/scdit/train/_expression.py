@@ -1,0 +1,96 @@
+"""What the expression codec takes from the training cells: the order of genes, depths, moments."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+
+from scdit.module import SCDiTModule
+from scdit.nn import ExpressionCodec
+from scdit.train._data import CellDataModule, EncodedStates, StateDataModule
+from scdit.train._initialise import principal_components
+
+_N_PCS = 50  # whose loadings tell which genes vary together
+_CELLS_AT_ONCE = 512
+
+
+def initialise_expression(codec: ExpressionCodec, counts: sp.spmatrix | np.ndarray) -> None:
+    """Give the codec the order of genes and the library sizes of training cells.
+
+    Parameters
+    ----------
+    codec
+        The codec, changed in place.
+    counts
+        Counts of the training cells only, (cells, genes).
+    """
+    counts = sp.csr_matrix(counts, dtype=np.float64)
+    log_library = np.log(np.asarray(counts.sum(axis=1)).ravel())
+    order = np.arange(codec.n_genes)
+    if codec.gene_order == "random":
+        order = np.random.default_rng(0).permutation(order)
+    elif codec.gene_order == "correlation":
+        library = np.exp(log_library)
+        _, loadings, sd = principal_components(counts, library, min(_N_PCS, codec.n_genes))
+        order = order_genes(loadings * sd)
+    spread = max(log_library.std(), 0.05)
+    start = {
+        "order": torch.as_tensor(order),
+        "log_library": torch.tensor(
+            [log_library.mean(), spread, log_library.min(), log_library.max()]
+        ),
+    }
+    codec.initialise(start)
+
+
+def order_genes(loadings: np.ndarray) -> np.ndarray:
+    """An order (genes,) in which every run of genes is alike, by bisection.
+
+    Genes are cut in halves along the direction in which their loadings (genes, n) differ most, and
+    so is each half, until nothing is left to cut.
+    """
+    order: list[np.ndarray] = []
+
+    def cut(genes: np.ndarray) -> None:
+        if len(genes) <= 2:
+            order.append(genes)
+            return
+        centred = loadings[genes] - loadings[genes].mean(axis=0)
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        ranked = genes[np.argsort(centred @ axes[:, -1], kind="stable")]
+        cut(ranked[: len(genes) // 2])
+        cut(ranked[len(genes) // 2 :])
+
+    cut(np.arange(len(loadings)))
+    return np.concatenate(order)
+
+
+@torch.inference_mode()
+def prepare_expression(
+    module: SCDiTModule, cells: CellDataModule, batch_size: int
+) -> StateDataModule:
+    """States that are encoded batch by batch: all of them at once may not fit into memory.
+
+    Parameters
+    ----------
+    module
+        The module; its normalisation is set from the training cells.
+    cells
+        The split of the cells.
+    batch_size
+        Cells per step of the denoiser.
+    """
+    states = EncodedStates(module, cells)
+    n = module.codec.n_state
+    total, squares = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    low, high = torch.full((n,), torch.inf), torch.full((n,), -torch.inf)
+    for chunk in np.array_split(cells.train_idx, -(-cells.n_train // _CELLS_AT_ONCE)):
+        state = states.encode(chunk)
+        total += state.double().sum(0)
+        squares += state.double().pow(2).sum(0)
+        low, high = low.minimum(state.amin(0)), high.maximum(state.amax(0))
+    mean = total / cells.n_train
+    variance = (squares / cells.n_train - mean**2).clamp_min(0)
+    module.set_normalisation(mean.float(), variance.float(), low, high)
+    return StateDataModule(cells, states, batch_size)
