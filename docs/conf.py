@@ -17,7 +17,8 @@ extensions = [
     "sphinx_copybutton",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+html_static_path = ["_static"]
+exclude_patterns = ["_build", "tables", "**.ipynb_checkpoints"]
 
 # API pages list what each package names in __all__
 autosummary_generate = True

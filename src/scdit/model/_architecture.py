@@ -22,8 +22,13 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "module": {"schedule": "cosine", "prediction": "v"},
     },
     "expression": {
-        "codec_kwargs": {"zero_value": -1.0, "gene_order": "correlation", "scaling": "gene"},
-        "denoiser_kwargs": {"patch_size": 50, "width": 128, "n_heads": 4, **_MLP},
+        "codec_kwargs": {
+            "zero_value": -1.0,
+            "gene_order": "correlation",
+            "scaling": "global",
+            "zero_inflated": True,
+        },
+        "denoiser_kwargs": {"patch_size": 100, "width": 128, "n_heads": 4, **_MLP},
         "module": {"schedule": "cosine", "prediction": "v"},
     },
 }
@@ -33,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "zero_value": -10.0,
         "gene_order": "given",
         "scaling": "none",
+        "zero_inflated": False,
         "patch_size": 10,
         "width": 768,
         "depth": 3,

@@ -265,7 +265,8 @@ class GenerateMixin:
         device = self.module.device
         found = {name: torch.from_numpy(code[rows]).to(device) for name, code in codes.items()}
         for name in self.module.context_names:
-            found[name] = self.module.codec.library_code(torch.from_numpy(sizes[rows])).to(device)
+            wanted = torch.from_numpy(np.asarray(sizes)[rows]).to(device)
+            found[name] = self.module.codec.library_code(wanted)
         return found
 
     def _requests(

@@ -111,6 +111,7 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         zero_value: float | None = None,
         gene_order: Literal["correlation", "given", "random"] | None = None,
         scaling: Literal["gene", "global", "none"] | None = None,
+        zero_inflated: bool | None = None,
         n_tokens: int | None = None,
         patch_size: int | None = None,
         width: int | None = None,

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from scdit.diffusion import (
@@ -21,7 +21,14 @@ from scdit.diffusion import (
     sampling_path,
     target,
 )
-from scdit.nn import CODECS, CONTINUOUS, DiT, NegativeBinomial, drop_conditions
+from scdit.nn import (
+    CODECS,
+    CONTINUOUS,
+    DiT,
+    NegativeBinomial,
+    ZeroInflatedHead,
+    drop_conditions,
+)
 
 _Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 LIBRARY_SIZE = "library_size"  # among the names of conditions
@@ -99,13 +106,16 @@ class SCDiTModule(BaseModuleClass):
         # a library size that is no part of the state is a condition that is always there
         self.context_names = [LIBRARY_SIZE] if self.codec.conditions_on_library else []
         n_categories = {**n_categories, **dict.fromkeys(self.context_names, CONTINUOUS)}
-        self.denoiser = DiT(self.codec.n_state, n_categories, **denoiser_kwargs)
+        n_state = self.codec.n_state
+        self.head = ZeroInflatedHead(n_state) if self.codec.zero_inflated else None
+        n_outputs = 1 if self.head is None else 2
+        self.denoiser = DiT(n_state, n_categories, n_outputs=n_outputs, **denoiser_kwargs)
         self.ema = AveragedModel(self.denoiser, multi_avg_fn=_EMAWithWarmup(ema_decay))
         self.ema.requires_grad_(False)
-        self.register_buffer("state_mean", torch.zeros(self.codec.n_state))
-        self.register_buffer("state_sd", torch.ones(self.codec.n_state))
-        self.register_buffer("state_low", torch.full((self.codec.n_state,), -torch.inf))
-        self.register_buffer("state_high", torch.full((self.codec.n_state,), torch.inf))
+        self.register_buffer("state_mean", torch.zeros(n_state))
+        self.register_buffer("state_sd", torch.ones(n_state))
+        self.register_buffer("state_low", torch.full((n_state,), -torch.inf))
+        self.register_buffer("state_high", torch.full((n_state,), torch.inf))
 
     # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
 
@@ -201,14 +211,28 @@ class SCDiTModule(BaseModuleClass):
         c = self.schedule(t).to(mean)
         x_t = c.alpha * (mean + sd * noise[0]) + c.sigma * noise[1]
         if ema:
-            output = self.ema(x_t, t, codes)
+            output = self._predict(self.ema, x_t, t, codes)
         else:
             kept = {name: codes[name] for name in self.context_names}
             shown = {name: codes[name] for name in self.condition_names}
             shown = drop_conditions(shown, self.condition_dropout)
-            output = self.denoiser(x_t, t, shown | kept)
+            output = self._predict(self.denoiser, x_t, t, shown | kept)
         x0, eps = expected(mean, sd, x_t, c)
         return (output - target(self.prediction, x0, eps, c)).pow(2).mean(1)
+
+    def _predict(
+        self,
+        network: nn.Module,
+        x: Tensor,
+        t: Tensor,
+        codes: Mapping[str, Tensor],
+        keep: Collection[str] | None = None,
+    ) -> Tensor:
+        """Prediction (cells, n_state) of a network, or of the head that it informs."""
+        if self.head is None:
+            return network(x, t, codes, keep)
+        c = self.schedule(t).to(x)
+        return self.head(lambda estimate: network(estimate, t, codes, keep), self.prediction, x, c)
 
     @torch.inference_mode()
     def sample(
@@ -261,7 +285,7 @@ class SCDiTModule(BaseModuleClass):
             now = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
 
             def network(keep: Collection[str]) -> Tensor:
-                return self.ema(x, now, codes, [*keep, *self.context_names])
+                return self._predict(self.ema, x, now, codes, [*keep, *self.context_names])
 
             output = guide(network, self.condition_names, guidance_scale)
             c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)

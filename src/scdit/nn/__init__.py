@@ -15,6 +15,7 @@ from scdit.nn._embedding import (
 )
 from scdit.nn._expression import ExpressionCodec
 from scdit.nn._tokens import DenseTokens, PatchTokens
+from scdit.nn._zero_inflated import ZeroInflatedHead
 
 __all__ = [
     "CODECS",
@@ -27,6 +28,7 @@ __all__ = [
     "NegativeBinomial",
     "PatchTokens",
     "TimeEmbedding",
+    "ZeroInflatedHead",
     "drop_conditions",
     "fit_marginals",
 ]

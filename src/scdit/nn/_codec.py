@@ -61,6 +61,7 @@ class LatentCodec(nn.Module):
     log_library_moments: Tensor
     log_theta_trend: Tensor
     conditions_on_library = False  # the library size is a part of the state
+    zero_inflated = False
 
     def __init__(
         self,

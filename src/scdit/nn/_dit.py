@@ -61,6 +61,8 @@ class DiT(nn.Module):
         Number of tokens, each a view of the whole state (:class:`scdit.nn.DenseTokens`).
     patch_size
         Cut the state into patches of this size instead (:class:`scdit.nn.PatchTokens`).
+    n_outputs
+        With patches: numbers that are predicted for every dimension.
     width, depth, n_heads, mlp_ratio, dropout
         Sizes of the transformer.
 
@@ -78,6 +80,7 @@ class DiT(nn.Module):
         *,
         n_tokens: int = 4,
         patch_size: int | None = None,
+        n_outputs: int = 1,
         width: int = 128,
         depth: int = 3,
         n_heads: int = 4,
@@ -93,7 +96,7 @@ class DiT(nn.Module):
         self.tokens: DenseTokens | PatchTokens = (
             DenseTokens(n_state, n_tokens, width)
             if patch_size is None
-            else PatchTokens(n_state, patch_size, width)
+            else PatchTokens(n_state, patch_size, width, n_outputs)
         )
         _zero(self.tokens.read)
         self.position = nn.Parameter(0.02 * torch.randn(self.tokens.n_tokens, width))
@@ -104,7 +107,8 @@ class DiT(nn.Module):
         )
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = _zero(nn.Linear(width, 2 * width))
-        self.skip = _zero(nn.Linear(width, 2 * n_state))
+        self.skip = _zero(nn.Linear(width, 2 * n_outputs * n_state))
+        self.n_outputs = n_outputs
 
     def extra_repr(self) -> str:
         return f"{self.tokens.n_tokens} tokens x {self.width}, depth {self.depth}"
@@ -129,7 +133,7 @@ class DiT(nn.Module):
 
         Returns
         -------
-        Tensor (cells, n_state).
+        Tensor (cells, n_outputs * n_state).
         """
         c = self.time(t) + self.conditions(codes, keep)  # (cells, width)
         tokens = self.tokens.tokenise(x) + self.position  # (cells, n_tokens, width)
@@ -139,7 +143,7 @@ class DiT(nn.Module):
         out = self.tokens.read_out(_modulate(self.norm(tokens), shift, scale))
         # the best linear prediction at each time, so that the blocks learn the rest
         gain, offset = self.skip(F.silu(c)).chunk(2, dim=-1)
-        return out + gain * x + offset
+        return out + gain * x.repeat(1, self.n_outputs) + offset
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

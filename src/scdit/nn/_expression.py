@@ -54,7 +54,8 @@ class ExpressionCodec(nn.Module):
         *,
         zero_value: float = -1.0,
         gene_order: Literal["correlation", "given", "random"] = "correlation",
-        scaling: Literal["gene", "global", "none"] = "gene",
+        scaling: Literal["gene", "global", "none"] = "global",
+        zero_inflated: bool = True,
     ):
         super().__init__()
         if not -torch.inf < zero_value <= 0:
@@ -67,6 +68,7 @@ class ExpressionCodec(nn.Module):
                 raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
         self.n_genes, self.zero_value = n_genes, zero_value
         self.gene_order, self.scaling = gene_order, scaling
+        self.zero_inflated = zero_inflated
         self.register_buffer("order", torch.arange(n_genes))  # gene of each dimension of the state
         # of the training cells: mean, standard deviation, minimum, maximum
         self.register_buffer("log_library", torch.tensor([0.0, 1.0, -torch.inf, torch.inf]))

@@ -47,6 +47,8 @@ class PatchTokens(nn.Module):
         Dimensions per patch.
     width
         Dimension of a token.
+    n_outputs
+        Numbers that are read out for every dimension of the state.
 
     Raises
     ------
@@ -54,14 +56,14 @@ class PatchTokens(nn.Module):
         If a patch is empty, or larger than the state.
     """
 
-    def __init__(self, n_state: int, patch_size: int, width: int):
+    def __init__(self, n_state: int, patch_size: int, width: int, n_outputs: int = 1):
         super().__init__()
         if not 1 <= patch_size <= n_state:
             raise ValueError(f"patch_size must be 1 to {n_state}, got {patch_size}")
-        self.n_state, self.patch_size = n_state, patch_size
+        self.n_state, self.patch_size, self.n_outputs = n_state, patch_size, n_outputs
         self.n_tokens = math.ceil(n_state / patch_size)
         self.embed = nn.Linear(patch_size, width)
-        self.read = nn.Linear(width, patch_size)
+        self.read = nn.Linear(width, n_outputs * patch_size)
 
     def tokenise(self, x: Tensor) -> Tensor:
         """States (cells, n_state) -> tokens (cells, n_tokens, width)."""
@@ -69,5 +71,7 @@ class PatchTokens(nn.Module):
         return self.embed(padded.view(-1, self.n_tokens, self.patch_size))
 
     def read_out(self, tokens: Tensor) -> Tensor:
-        """Tokens (cells, n_tokens, width) -> states (cells, n_state)."""
-        return self.read(tokens).flatten(1)[:, : self.n_state]
+        """Tokens (cells, n_tokens, width) -> (cells, n_outputs * n_state), outputs end to end."""
+        # (cells, n_tokens, n_outputs * patch) -> (cells, n_outputs, n_tokens * patch)
+        out = self.read(tokens).unflatten(2, (self.n_outputs, -1)).transpose(1, 2).flatten(2)
+        return out[:, :, : self.n_state].flatten(1)

@@ -13,6 +13,7 @@ from scdit.train._initialise import principal_components
 
 _N_PCS = 50  # whose loadings tell which genes vary together
 _CELLS_AT_ONCE = 512
+_PRIOR_CELLS = 5.0  # that the variance over all genes is worth in the variance of one
 
 
 def initialise_expression(codec: ExpressionCodec, counts: sp.spmatrix | np.ndarray) -> None:
@@ -83,14 +84,27 @@ def prepare_expression(
     """
     states = EncodedStates(module, cells)
     n = module.codec.n_state
-    total, squares = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    # number, sum and sum of squares of the values that are not zeros
+    moments = torch.zeros(3, n, dtype=torch.float64)
     low, high = torch.full((n,), torch.inf), torch.full((n,), -torch.inf)
     for chunk in np.array_split(cells.train_idx, -(-cells.n_train // _CELLS_AT_ONCE)):
-        state = states.encode(chunk)
-        total += state.double().sum(0)
-        squares += state.double().pow(2).sum(0)
-        low, high = low.minimum(state.amin(0)), high.maximum(state.amax(0))
-    mean = total / cells.n_train
-    variance = (squares / cells.n_train - mean**2).clamp_min(0)
-    module.set_normalisation(mean.float(), variance.float(), low, high)
+        x = states.encode(chunk)
+        low, high = low.minimum(x.amin(0)), high.maximum(x.amax(0))
+        on = x.clamp_min(0).double()
+        moments += torch.stack([(on > 0).double().sum(0), on.sum(0), on.pow(2).sum(0)])
+    n_on, total, squares = moments
+    zero, n_cells = module.codec.zero_value, cells.n_train
+    mean = (total + (n_cells - n_on) * zero) / n_cells
+    variance = (squares + (n_cells - n_on) * zero**2) / n_cells - mean**2
+    module.set_normalisation(mean.float(), variance.clamp_min(0).float(), low, high)
+    if module.head is not None:
+        on_mean = total / n_on.clamp_min(1)
+        excess = squares - n_on * on_mean**2
+        on_variance = (excess + _PRIOR_CELLS * excess.sum() / n_on.sum()) / (n_on + _PRIOR_CELLS)
+        module.head.set_marginals(
+            *((x.float().to(module.device) - module.state_mean) / module.state_sd
+              for x in (torch.full_like(total, zero), on_mean)),
+            on_variance.sqrt().float().to(module.device) / module.state_sd,
+            ((n_on + 0.5) / (n_cells + 1)).float(),
+        )  # fmt: skip
     return StateDataModule(cells, states, batch_size)

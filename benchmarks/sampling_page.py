@@ -1,0 +1,153 @@
+"""The page and the figure of the sampling benchmark, made from its results."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+from fragments import pipes
+from matplotlib import pyplot as plt
+
+FIGURE = "sampling.png"
+TOLERANCE = 0.02  # of an AUC: what repeated draws of the same model differ by
+# metric, title, factor, digits
+COLUMNS = (
+    ("c2st_rf_pca", "RF on PCs", 1, 3),
+    ("c2st_rf_genes", "RF on genes", 1, 3),
+    ("c2st_lr_genes", "LR on genes", 1, 3),
+    ("mmd", "MMD² x 1000", 1000, 2),
+    ("w2", "W2", 1, 2),
+    ("paper_kl", "KL (paper)", 1, 2),
+    ("paper_wasserstein", "Wasserstein (paper)", 1, 4),
+    ("paper_mmd", "MMD² (paper)", 1, 4),
+)
+
+INTRODUCTION = """\
+# Samplers and steps
+
+How many steps does each sampler need? One model is trained for each codec, with its defaults, and every sampler makes the same
+number of cells of every label as are held out, all from that one model. AUCs are those of classifiers that tell generated from
+held-out real cells (0.5 is ideal; repeated draws differ by about 0.02); MMD² and W2 are on principal components; KL, Wasserstein and
+MMD² with "(paper)" are the metrics of Dong et al. 2024, means over labels, and [blind to much](evaluation.md). The
+floor is what real cells score in their place. A step is one call of the network per cell, two with `heun`.
+"""
+
+
+def write_page(results: dict, path: Path) -> None:
+    """Write the Markdown page, and the figure beside it."""
+    figure = path.parent / "_static" / FIGURE
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    draw(results, figure)
+    n_train, n_test, n_genes = results["shape"]
+    machine, versions = results["machine"], results["versions"]
+    parts = [
+        INTRODUCTION,
+        f"`{results['data']}`: {n_train:,} training and {n_test:,} test cells, {n_genes:,} variable "
+        "genes.\n",
+        f"```{{image}} _static/{FIGURE}\n:alt: AUC against network calls for each sampler\n```\n",
+    ]
+    for codec, runs in results["codecs"].items():
+        parts += [f"## {codec.capitalize()} codec\n", reached(runs["rows"]), table(runs["rows"])]
+        parts += [per_label(runs["rows"])]
+    parts.append(
+        f"Made by `benchmarks/sampling.py` on {machine['cores']} shared cores of an {machine['cpu']} without a GPU, one "
+        f"thread; times are CPU time of one thread. Training took "
+        + " and ".join(f"{r['train_cpu_seconds']} s ({c})" for c, r in results["codecs"].items())
+        + f". Python {versions['python']}, torch {versions['torch']}.\n"
+    )
+    path.write_text("\n".join(parts))
+
+
+def value_of(row: dict, metric: str, group: str = "all") -> float:
+    """Value of a metric in a row of the results."""
+    return row["metrics"][metric][group][0]
+
+
+def reached(rows: list[dict]) -> str:
+    """Say with how few steps each sampler is as good as the most steps of ddpm."""
+    ddpm = [row for row in rows if row["sampler"] == "ddpm"]
+    if not ddpm:
+        return ""
+    most = max(ddpm, key=lambda row: row["n_steps"])
+    classifiers = [metric for metric, *_ in COLUMNS[:3]]
+    found = []
+    for sampler in sorted({row["sampler"] for row in rows}):
+        good = [
+            row
+            for row in rows
+            if row["sampler"] == sampler
+            and all(value_of(row, m) <= value_of(most, m) + TOLERANCE for m in classifiers)
+        ]
+        calls = min((row["calls"] for row in good), default=None)
+        found.append(f"`{sampler}` " + ("never" if calls is None else f"{calls}"))
+    return (
+        f"Network calls with which all three AUCs are within {TOLERANCE} of {most['n_steps']} steps of ddpm, or "
+        f"better: {', '.join(found)}.\n"
+    )
+
+
+def table(rows: list[dict]) -> str:
+    """All samplers and steps over all cells, the floor first."""
+    head = ["sampler", "steps", "calls", *(title for _, title, *_ in COLUMNS), "CPU ms per cell"]
+    floor = [f"{rows[0]['metrics'][m]['all'][1] * f:.{d}f}" for m, _, f, d in COLUMNS]
+    lines = [head, ["floor (real cells)", "", "", *floor, ""]]
+    for row in sorted(rows, key=lambda r: (r["sampler"], r["n_steps"])):
+        values = [f"{value_of(row, m) * f:.{d}f}" for m, _, f, d in COLUMNS]
+        lines.append(
+            [f"`{row['sampler']}`", str(row["n_steps"]), str(row["calls"]), *values,
+             f"{row['cpu_ms_per_cell']:.2f}"]
+        )  # fmt: skip
+    return pipes(lines)
+
+
+def per_label(rows: list[dict]) -> str:
+    """The paper's metrics for every label: ddim at 50 steps beside the most steps of ddpm."""
+    ddpm = max(
+        (r for r in rows if r["sampler"] == "ddpm"), key=lambda r: r["n_steps"], default=None
+    )
+    ddim = next((r for r in rows if (r["sampler"], r["n_steps"]) == ("ddim", 50)), None)
+    if ddpm is None or ddim is None:
+        return ""
+    metrics = [column for column in COLUMNS if column[0].startswith("paper")] + [COLUMNS[3]]
+    head = ["label"]
+    for _, title, *_ in metrics:
+        head += [f"{title}: floor", f"ddpm {ddpm['n_steps']}", "ddim 50"]
+    lines = [head]
+    for label in sorted(set(ddim["metrics"]["paper_kl"]) - {"all"}):
+        line = [label]
+        for metric, _, factor, digits in metrics:
+            pair = [row["metrics"][metric].get(label) for row in (ddpm, ddim)]
+            if None in pair:
+                line += ["–"] * 3
+                continue
+            values = (pair[0][1], pair[0][0], pair[1][0])
+            line += [f"{value * factor:.{digits}f}" for value in values]
+        lines.append(line)
+    return "Per label:\n\n" + pipes(lines)
+
+
+def draw(results: dict, path: Path) -> None:
+    """AUC against network calls, a panel per codec."""
+    codecs = results["codecs"]
+    figure, axes = plt.subplots(1, len(codecs), figsize=(4.5 * len(codecs), 3.5), sharey=True)
+    for axis, (codec, runs) in zip(
+        axes if len(codecs) > 1 else [axes], codecs.items(), strict=True
+    ):
+        for sampler in sorted({row["sampler"] for row in runs["rows"]}):
+            rows = sorted(
+                (r for r in runs["rows"] if r["sampler"] == sampler), key=lambda r: r["calls"]
+            )
+            axis.plot(
+                [r["calls"] for r in rows],
+                [value_of(r, "c2st_rf_pca") for r in rows],
+                marker="o", markersize=3, label=sampler,
+            )  # fmt: skip
+        floor = runs["rows"][0]["metrics"]["c2st_rf_pca"]["all"][1]
+        axis.axhline(floor, color="black", linestyle=":", label="floor")
+        axis.set(xscale="log", xlabel="network calls per cell", title=f"{codec} codec")
+    first = figure.axes[0]
+    first.set_ylabel("AUC of a random forest on PCs")
+    first.legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

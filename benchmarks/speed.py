@@ -1,0 +1,63 @@
+"""What does a cell cost: the default model at 10 network calls, beside the paper's network at 100?
+
+Both generate whole cells - sampling, decoding, counts - on one thread, one after the other, in single and
+in bfloat16 precision; times are CPU time. What the networks have learnt does not matter to their speed, so
+both are trained for one pass over a few cells.
+
+    python benchmarks/speed.py --data pbmc3k.h5ad --labels cell_type
+"""
+
+import argparse
+import json
+import time
+from contextlib import nullcontext
+from pathlib import Path
+
+import anndata as ad
+import torch
+from splits import split
+from trial import describe_machine, describe_versions
+
+import scdit
+
+ROOT = Path(__file__).parents[1]
+MODELS = {
+    "scdit, default": ({}, {"sampler": "ab2", "n_steps": 10}, 4096),
+    "DiT of the paper's size": ({"preset": "scrdit"}, {"sampler": "ddim", "n_steps": 100}, 16),
+}
+PRECISIONS = {"float32": nullcontext, "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16)}
+
+
+def main() -> None:
+    """Time both models in both precisions and print the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
+    parser.add_argument("--labels", default="cell_type", help="column of cell types")
+    parser.add_argument("--hvg", type=int, default=2000, help="variable genes to keep")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "speed.json")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    cells, _ = split(ad.read_h5ad(args.data), args.labels, n_top_genes=args.hvg)
+    few = cells[:64].copy()
+    results: dict = {"machine": describe_machine(), "versions": describe_versions(), "ms": {}}
+    for name, (architecture, sampling, n) in MODELS.items():
+        scdit.SCDiT.setup_anndata(few)
+        model = scdit.SCDiT(few, **architecture)
+        model.train(max_epochs=1, silent=True)
+        model.generate(2, n_steps=1, silent=True)  # warms up
+        for precision, context in PRECISIONS.items():
+            with context():
+                start = time.process_time()
+                model.generate(n, **sampling, rng=0, silent=True)
+                milliseconds = 1e3 * (time.process_time() - start) / n
+            results["ms"].setdefault(precision, {})[name] = round(milliseconds, 4)
+            print(f"{name}, {precision}: {milliseconds:.3f} ms of CPU time per cell", flush=True)
+    for precision, (ours, theirs) in ((p, list(v.values())) for p, v in results["ms"].items()):
+        print(f"{precision}: the ratio is {theirs / ours:,.0f}")
+    args.out.write_text(json.dumps(results) + "\n")
+
+
+if __name__ == "__main__":
+    main()
