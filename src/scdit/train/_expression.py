@@ -101,10 +101,11 @@ def prepare_expression(
         on_mean = total / n_on.clamp_min(1)
         excess = squares - n_on * on_mean**2
         on_variance = (excess + _PRIOR_CELLS * excess.sum() / n_on.sum()) / (n_on + _PRIOR_CELLS)
+        levels = torch.stack([torch.full_like(total, zero), on_mean, on_variance.sqrt()])
+        zeros, means, sds = levels.float().to(module.device)
+        share = ((n_on + 0.5) / (n_cells + 1)).float()
+        centre, scale = module.state_mean, module.state_sd
         module.head.set_marginals(
-            *((x.float().to(module.device) - module.state_mean) / module.state_sd
-              for x in (torch.full_like(total, zero), on_mean)),
-            on_variance.sqrt().float().to(module.device) / module.state_sd,
-            ((n_on + 0.5) / (n_cells + 1)).float(),
-        )  # fmt: skip
+            (zeros - centre) / scale, (means - centre) / scale, sds / scale, share
+        )
     return StateDataModule(cells, states, batch_size)
