@@ -28,7 +28,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "scaling": "global",
             "zero_inflated": True,
         },
-        "denoiser_kwargs": {"patch_size": 100, "width": 128, "n_heads": 4, **_MLP},
+        "denoiser_kwargs": {"patch_size": 200, "width": 128, "n_heads": 4, **_MLP},
         "module": {"schedule": "cosine", "prediction": "v"},
     },
 }

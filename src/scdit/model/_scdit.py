@@ -64,12 +64,16 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         Expression codec: which genes share a patch, ``"correlation"`` (default; those that vary
         together in the training cells), ``"given"`` (neighbours in ``var``) or ``"random"``.
     scaling
-        Expression codec: ``"gene"`` (default; every gene has unit variance in the diffusion),
-        ``"global"`` (one scale for all, so that variable genes weigh more) or ``"none"``.
+        Expression codec: ``"global"`` (default; one scale for all genes, so that variable ones weigh
+        more), ``"gene"`` (every gene has unit variance in the diffusion) or ``"none"``.
+    zero_inflated
+        Expression codec: whether the network informs the closed-form estimate of a zero-inflated
+        Gaussian for each gene (default, see :class:`scdit.nn.ZeroInflatedHead`) or predicts values
+        itself, as the published one does.
     n_tokens
         Latent codec: number of tokens of the transformer (4), each a view of the whole state.
     patch_size
-        Expression codec: genes per token (50, or all if there are fewer). Smaller patches see finer
+        Expression codec: genes per token (200, or all if there are fewer). Smaller patches see finer
         structure and cost more, in inverse proportion.
     width, depth, n_heads, mlp_ratio
         Sizes of the transformer (128, 3, 4, 2).

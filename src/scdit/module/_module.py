@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from scdit.diffusion import (
     PREDICTIONS,
     SCHEDULES,
+    Coefficients,
     KeyedNoise,
     convert,
     expected,
@@ -211,12 +212,12 @@ class SCDiTModule(BaseModuleClass):
         c = self.schedule(t).to(mean)
         x_t = c.alpha * (mean + sd * noise[0]) + c.sigma * noise[1]
         if ema:
-            output = self._predict(self.ema, x_t, t, codes)
+            output = self._predict(self.ema, x_t, t, c, codes)
         else:
             kept = {name: codes[name] for name in self.context_names}
             shown = {name: codes[name] for name in self.condition_names}
             shown = drop_conditions(shown, self.condition_dropout)
-            output = self._predict(self.denoiser, x_t, t, shown | kept)
+            output = self._predict(self.denoiser, x_t, t, c, shown | kept)
         x0, eps = expected(mean, sd, x_t, c)
         return (output - target(self.prediction, x0, eps, c)).pow(2).mean(1)
 
@@ -225,13 +226,13 @@ class SCDiTModule(BaseModuleClass):
         network: nn.Module,
         x: Tensor,
         t: Tensor,
+        c: Coefficients,
         codes: Mapping[str, Tensor],
         keep: Collection[str] | None = None,
     ) -> Tensor:
         """Prediction (cells, n_state) of a network, or of the head that it informs."""
         if self.head is None:
             return network(x, t, codes, keep)
-        c = self.schedule(t).to(x)
         return self.head(lambda estimate: network(estimate, t, codes, keep), self.prediction, x, c)
 
     @torch.inference_mode()
@@ -283,12 +284,12 @@ class SCDiTModule(BaseModuleClass):
 
         def denoise(x: Tensor, t: float) -> tuple[Tensor, Tensor]:
             now = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
+            c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)  # (1, 1): of all cells
 
             def network(keep: Collection[str]) -> Tensor:
-                return self._predict(self.ema, x, now, codes, [*keep, *self.context_names])
+                return self._predict(self.ema, x, now, c, codes, [*keep, *self.context_names])
 
             output = guide(network, self.condition_names, guidance_scale)
-            c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)
             x0, eps = convert(self.prediction, output, x, c)
             if self.prediction == "eps":
                 # near the noise end a small error of eps is a large one of x0: keep to the range of

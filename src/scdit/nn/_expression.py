@@ -35,8 +35,10 @@ class ExpressionCodec(nn.Module):
         Of the state, which is cut into patches: ``"correlation"`` (genes that vary together
         stand together), ``"given"`` or ``"random"``.
     scaling
-        Of the state before the diffusion: each gene to unit variance (``"gene"``), all by one
-        number (``"global"``), or as it is (``"none"``).
+        Of the state before the diffusion: all genes by one number (``"global"``), each to unit
+        variance (``"gene"``), or as it is (``"none"``).
+    zero_inflated
+        Whether the denoiser has a :class:`scdit.nn.ZeroInflatedHead`.
 
     Raises
     ------

@@ -66,7 +66,8 @@ class ZeroInflatedHead(nn.Module):
         x_t
             Noisy states (cells, n_state).
         c
-            Coefficients at the cells' times, as (cells, 1) columns, with sigma > 0.
+            Coefficients at the cells' times, as (cells, 1) columns, or (1, 1) where all cells
+            have one time; with sigma > 0.
         """
         shift_logit, shift_mean = network(self._estimate(x_t, c, 0.0, 0.0)).chunk(2, dim=1)
         x0 = self._estimate(x_t, c, shift_logit, shift_mean)
