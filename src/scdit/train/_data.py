@@ -150,3 +150,9 @@ class _Latents(Dataset):
     def __getitem__(self, cells: list[int]) -> dict[str, object]:
         codes = {name: code[cells] for name, code in self.codes.items()}
         return {"mean": self.mean[cells], "sd": self.sd[cells], "codes": codes}
+
+
+def condition_codes(manager: AnnDataManager, names: list[str]) -> dict[str, Tensor]:
+    """Codes (cells,), int64, or values, float32, of registered conditions, by name."""
+    columns = {name: torch.from_numpy(manager.get_from_registry(name).ravel()) for name in names}
+    return {k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -13,7 +11,7 @@ from torch import Tensor
 
 from scdit.module import SCDiTModule
 from scdit.nn import LatentCodec, fit_marginals
-from scdit.train._data import CellDataModule, LatentDataModule
+from scdit.train._data import CellDataModule, LatentDataModule, condition_codes
 
 _MIXTURE = 1_000  # states whose mixture is compared with the training counts
 _MIN_MEAN = 0.02  # counts per cell below which the marginal of a gene says no more than its mean
@@ -36,7 +34,8 @@ def prepare_states(
     batch_size
         Cells per step of the denoiser.
     """
-    mean, sd, codes = _encode(module, cells)
+    mean, sd = _encode(module, cells)
+    codes = condition_codes(cells.adata_manager, module.condition_names)
     train = torch.as_tensor(cells.train_idx)
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
@@ -49,10 +48,8 @@ def prepare_states(
     )
 
 
-def _encode(
-    module: SCDiTModule, cells: CellDataModule
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """Posterior mean and sd (cells, n_state) and condition codes (cells,) of all cells.
+def _encode(module: SCDiTModule, cells: CellDataModule) -> tuple[Tensor, Tensor]:
+    """Posterior mean and sd (cells, n_state) of all cells.
 
     Raises
     ------
@@ -61,20 +58,17 @@ def _encode(
     """
     module.eval()
     means, sds = [], []
-    codes: Mapping[str, list[Tensor]] = {name: [] for name in module.condition_names}
     for batch in AnnDataLoader(cells.adata_manager, batch_size=512):
         posterior = module.inference(**module._get_inference_input(batch))
         means.append(posterior["mean"].float().cpu())
         sds.append(posterior["sd"].float().cpu())
-        for name, kept in codes.items():
-            kept.append(batch[name][:, 0].long())
     mean, sd = torch.cat(means), torch.cat(sds)
     if not (torch.isfinite(mean).all() and torch.isfinite(sd).all()):
         raise RuntimeError(
             "the codec's training diverged: lower its learning rate, "
             'train(plan_kwargs={"codec": {"lr": ...}})'
         )
-    return mean, sd, {name: torch.cat(c) for name, c in codes.items()}
+    return mean, sd
 
 
 def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
