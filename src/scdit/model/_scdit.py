@@ -21,12 +21,13 @@ from scdit.model._checks import align_genes, check_conditions, check_counts
 from scdit.model._conditions import Category, Condition, Number
 from scdit.model._fields import CategoryField, NumberField
 from scdit.model._generate import GenerateMixin
+from scdit.model._interpolate import InterpolateMixin
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
 from scdit.train import default_n_latent
 
 
-class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
+class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, BaseModelClass):
     """Latent diffusion transformer for single-cell counts.
 
     A count autoencoder (the *codec*) gives every cell a small state, which holds its library size
@@ -222,7 +223,6 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
 
     # -- use -------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def get_latent_representation(
         self,
         adata: AnnData | None = None,
@@ -252,6 +252,14 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         ValueError
             If there are no data, training genes are missing, or the matrix does not hold counts.
         """
+        latent = self._posterior(adata, indices, batch_size)["mean"]
+        return latent[:, : self.module.codec.n_latent]
+
+    @torch.inference_mode()
+    def _posterior(
+        self, adata: AnnData | None, indices: Sequence[int] | None, batch_size: int = 512
+    ) -> dict[str, np.ndarray]:
+        """``mean`` and ``sd`` (cells, n_state) of the states of cells, see the method above."""
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
         if adata is None and self.adata is None:
@@ -262,12 +270,14 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         counts = sp.csr_matrix(adata.X if layer is None else adata.layers[layer])
         cells = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[indices]
         self.module.eval()
-        latent = np.empty((len(cells), self.module.codec.n_latent), dtype=np.float32)
+        shape = len(cells), self.module.codec.n_state
+        posterior = {name: np.empty(shape, dtype=np.float32) for name in ("mean", "sd")}
         for start in range(0, len(cells), batch_size):
             dense = counts[cells[start : start + batch_size]].toarray().astype(np.float32)
-            mean = self.module.inference(torch.from_numpy(dense))["mean"]
-            latent[start : start + batch_size] = mean[:, : latent.shape[1]].cpu().numpy()
-        return latent
+            part = self.module.inference(torch.from_numpy(dense))
+            for name, rows in posterior.items():
+                rows[start : start + batch_size] = part[name].cpu().numpy()
+        return posterior
 
     @classmethod
     def load(cls, dir_path: str, adata: AnnData | None = None, *args, **kwargs) -> SCDiT:
