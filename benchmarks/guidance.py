@@ -27,15 +27,15 @@ METRICS = {
 
 
 def measure(
-    new: ad.AnnData, test: ad.AnnData, train: ad.AnnData, key: str
+    new: ad.AnnData, test: ad.AnnData, train: ad.AnnData, key: str, metrics: dict[str, str]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Metrics of generated cells whose conditions in `key` are judged, and their floor."""
     table = scdit.tl.evaluate(
-        test, new, reference=train, labels_key=key, metrics=list(METRICS), rng=0
+        test, new, reference=train, labels_key=key, metrics=list(metrics), rng=0
     )
     whole = table[table["group"] == "all"].set_index("metric")
     return tuple(
-        {METRICS[name]: float(whole.loc[name, side]) for name in METRICS}
+        {title: float(whole.loc[name, side]) for name, title in metrics.items()}
         for side in ("value", "floor")
     )  # type: ignore[return-value]
 
@@ -93,13 +93,12 @@ def main() -> None:
         for scale, guidance in settings:
             new = model.generate(like=test, guidance_scale=guidance, rng=0, silent=True)
             row = {"guided": way, "scale": scale}
-            values, floor = measure(new, test, train, args.labels)
+            values, floor = measure(new, test, train, args.labels, METRICS)
             row |= values
             if args.condition:
-                # which condition it is, told within the cells of each label by the same judge
-                condition, condition_floor = measure(new, test, train, args.condition)
-                row[f"{args.condition} fidelity"] = condition["fidelity"]
-                floor[f"{args.condition} fidelity"] = condition_floor["fidelity"]
+                fidelity = {"label_fidelity": f"{args.condition} fidelity"}
+                values, more = measure(new, test, train, args.condition, fidelity)
+                row, floor = row | values, floor | more
             rows.append(row)
             print(row, flush=True)
     write(

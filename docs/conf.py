@@ -17,7 +17,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 templates_path = ["_templates"]
-exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "figures/*.md"]
 
 # API pages list what each package names in __all__
 autosummary_generate = True
