@@ -18,7 +18,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 html_static_path = ["_static"]
-exclude_patterns = ["_build", "tables", "**.ipynb_checkpoints"]
+exclude_patterns = ["_build", "tables", "**.ipynb_checkpoints", "figures/*.md"]
 
 # API pages list what each package names in __all__
 autosummary_generate = True

@@ -98,6 +98,8 @@ def test_history_has_one_phase_and_no_latents(expression):
     assert set(expression.history) == {"denoiser_loss_train", "denoiser_loss_validation"}
     with pytest.raises(ValueError, match="latent space"):
         expression.get_latent_representation()
+    with pytest.raises(ValueError, match="codec='latent'"):
+        expression.interpolate({"cell_type": "B"}, {"cell_type": "T"})
     with pytest.raises(ValueError, match="phases are denoiser"):
         expression.train(max_epochs={"codec": 3})
 

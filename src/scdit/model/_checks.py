@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
 
 
 def check_counts(adata: AnnData, layer: str | None) -> None:
@@ -78,16 +79,32 @@ def _looks_like_counts(matrix: Any) -> bool:
     return bool((values >= 0).all() and np.array_equal(values, np.rint(values)))
 
 
-def check_conditions(adata: AnnData, keys: list[str]) -> None:
-    """Raise if a column of conditions is missing, registered twice or has missing values.
+def check_conditions(
+    adata: AnnData,
+    categories: list[str],
+    numbers: list[str],
+    *,
+    may_be_missing: str | None = None,
+) -> None:
+    """Raise if a column of conditions cannot be learnt from.
+
+    Parameters
+    ----------
+    adata
+        The cells.
+    categories, numbers
+        Columns of categories, and of numbers.
+    may_be_missing
+        The column of categories in which values may be missing, if there is one.
 
     Raises
     ------
     KeyError
         If a column is not in ``adata.obs``.
     ValueError
-        If a column is named twice or has missing values.
+        If a column is named twice, has missing values, or is no column of categories or numbers.
     """
+    keys = [*categories, *numbers]
     for key in keys:
         if key not in adata.obs:
             raise KeyError(
@@ -97,11 +114,31 @@ def check_conditions(adata: AnnData, keys: list[str]) -> None:
         if keys.count(key) > 1:
             raise ValueError(f"{key!r} is given for more than one condition: register it once")
         missing = int(pd.isna(adata.obs[key]).sum())
-        if missing:
+        if missing and key == may_be_missing:
+            if missing == adata.n_obs:
+                raise ValueError(f"no cell has a value in adata.obs[{key!r}]")
+        elif missing:
             raise ValueError(
                 f"{missing} of {adata.n_obs} cells have no value in adata.obs[{key!r}]: "
-                "remove these cells or give them a category of their own"
+                "remove these cells"
+                + ("" if key in numbers else " or give them a category of their own")
             )
+    for key in categories:
+        column = adata.obs[key]
+        if is_float_dtype(column.dtype) and column.nunique() > max(2, adata.n_obs / 2):
+            raise ValueError(
+                f"adata.obs[{key!r}] has {column.nunique()} different numbers in {adata.n_obs} "
+                "cells, too many for categories: register it with continuous_covariate_keys"
+            )
+    for key in numbers:
+        column = adata.obs[key]
+        if not is_numeric_dtype(column.dtype) or is_bool_dtype(column.dtype):
+            raise ValueError(
+                f"adata.obs[{key!r}] holds {column.dtype}, not numbers: register it with "
+                "categorical_covariate_keys"
+            )
+        if not np.isfinite(column.to_numpy(dtype=np.float64)).all():
+            raise ValueError(f"adata.obs[{key!r}] holds infinite values")
 
 
 def align_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:

@@ -1,21 +1,24 @@
-"""Conditions by name: what was registered, what is asked for, and what the rest is drawn from."""
+"""Conditions by name: what was registered, and the training cells that the rest is drawn from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from scdit.model._checks import did_you_mean
+from scdit.nn import CONTINUOUS, DROPPED
 
-_MAX_LIBRARY_SIZE = 1e9  # counts are 32-bit integers
+_NEAREST = 20  # those like a given number are drawn from a twentieth of the cells, or so many
+_BEYOND = 0.1  # of the training range: a number further outside is far out
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One registered condition.
+class Category:
+    """A registered condition with names.
 
     Parameters
     ----------
@@ -26,34 +29,122 @@ class Condition:
         The user's column in ``obs``.
     categories
         Its categories, in the order of their codes.
+    ordered
+        Whether their order means something.
+    unlabeled
+        The name of having none, None if every cell has one.
     """
 
     name: str
     key: str
     categories: np.ndarray
+    ordered: bool = False
+    unlabeled: str | None = None
+
+    @property
+    def n_categories(self) -> int:
+        """Number of categories, as the denoiser takes it."""
+        return len(self.categories)
 
     def encode(self, names: Sequence[object]) -> np.ndarray:
-        """Codes of category names, int64.
+        """Codes of category names, int64; without a category, :data:`scdit.nn.DROPPED`.
 
         Raises
         ------
         ValueError
-            If a name is unknown; the message lists the known ones.
+            If a name is unknown, the message lists the known ones, or missing where it must not be.
         """
-        codes = pd.Index(self.categories).get_indexer(pd.Index(names))
-        if (codes < 0).any():  # numbers as text, or text as numbers
-            codes = pd.Index(self.categories.astype(str)).get_indexer(pd.Index(names).astype(str))
-        if (codes < 0).any():
-            unknown = str(np.asarray(names, dtype=object)[codes < 0][0])
+        wanted = pd.Index(names, dtype=object)
+        none = np.asarray(wanted.isna())
+        if self.unlabeled is not None:
+            none |= np.asarray(wanted == self.unlabeled)
+        elif none.any():
+            raise ValueError(f"{self.key}: {none.sum()} of {len(wanted)} values are missing")
+        codes = pd.Index(self.categories).get_indexer(wanted)
+        if (codes[~none] < 0).any():  # numbers as text, or text as numbers
+            codes = pd.Index(self.categories.astype(str)).get_indexer(wanted.astype(str))
+        if (codes[~none] < 0).any():
+            unknown = str(wanted[~none & (codes < 0)][0])
             raise ValueError(
                 f"unknown {self.key} {unknown!r}; known: {', '.join(map(str, self.categories))}"
                 + did_you_mean(unknown, self.categories)
             )
-        return codes.astype(np.int64)
+        return np.where(none, DROPPED, codes).astype(np.int64)
 
     def decode(self, codes: np.ndarray) -> pd.Categorical:
-        """Codes as a categorical with all training categories."""
-        return pd.Categorical.from_codes(codes, categories=self.categories)
+        """Codes as a categorical with all training categories, and "unlabeled" if it occurs."""
+        categories = pd.Index(self.categories)
+        if (codes == DROPPED).any():
+            categories = categories.append(pd.Index([self.unlabeled]))
+            codes = np.where(codes == DROPPED, len(self.categories), codes)
+        return pd.Categorical.from_codes(codes, categories=categories, ordered=self.ordered)
+
+    def standardise(self, codes: np.ndarray) -> np.ndarray:
+        """What the denoiser sees: the codes."""
+        return codes
+
+    def __str__(self) -> str:
+        return f"{self.key} ({len(self.categories)})"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A registered condition with values, which are their own codes.
+
+    Parameters
+    ----------
+    name, key
+        As in :class:`Category`.
+    mean, sd, low, high
+        Moments and range of the training cells' values.
+    """
+
+    name: str
+    key: str
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+    @property
+    def n_categories(self) -> int:
+        """Number of categories, as the denoiser takes it."""
+        return CONTINUOUS
+
+    def encode(self, values: Sequence[object]) -> np.ndarray:
+        """Values as float64.
+
+        Raises
+        ------
+        ValueError
+            If a value is not a finite number.
+        """
+        try:
+            numbers = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.key} is a number, got {list(values)[0]!r}") from error
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{self.key}: values must be finite numbers, got NaN or infinity")
+        return numbers
+
+    def decode(self, values: np.ndarray) -> np.ndarray:
+        """The values."""
+        return values
+
+    def standardise(self, values: np.ndarray) -> np.ndarray:
+        """What the denoiser sees: float32, mean 0 and variance 1 in the training cells."""
+        return ((values - self.mean) / self.sd).astype(np.float32)
+
+    def far_out(self, values: np.ndarray) -> np.ndarray:
+        """Which values are outside the training range by more than a tenth of it."""
+        slack = _BEYOND * (self.high - self.low)
+        return (values < self.low - slack) | (values > self.high + slack)
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.low:g} to {self.high:g})"
+
+
+Condition: TypeAlias = Category | Number
 
 
 @dataclass(frozen=True)
@@ -63,7 +154,7 @@ class Composition:
     Parameters
     ----------
     codes
-        Code of every training cell in each condition, by name, int64 (cells,).
+        Code (int64) or value (float64) of every training cell in each condition, by name, (cells,).
     library_size
         Total counts of every training cell, float64 (cells,).
     """
@@ -77,125 +168,64 @@ class Composition:
         """Indices of `n` training cells, each drawn among those that share the given conditions.
 
         Where no training cell has a combination, cells that share its first condition are used.
+        For numbers, the nearest cells are. A condition that is not given is drawn from cells that
+        have it.
         """
+        everyone = np.arange(len(self.library_size))
+        for name in self.codes.keys() - given.keys():
+            everyone = _unless_empty(everyone[self.codes[name][everyone] != DROPPED], everyone)
+        categories = {k: v for k, v in given.items() if not np.issubdtype(v.dtype, np.floating)}
+        numbers = [name for name in given if name not in categories]
         rows = np.empty(n, dtype=np.int64)
-        wanted = pd.DataFrame(dict(given), index=range(n))
-        if wanted.empty:
-            return rng.integers(len(self.library_size), size=n)
-        for combination, cells in wanted.groupby(list(given), sort=True):
-            pool = np.arange(len(self.library_size))
-            for name, code in zip(given, combination, strict=True):
-                matching = pool[self.codes[name][pool] == code]
-                pool = matching if len(matching) else pool
-            rows[cells.index] = rng.choice(pool, size=len(cells))
+        for combination, cells in _groups(categories, n):
+            pool = everyone
+            for name, code in combination.items():
+                pool = _unless_empty(pool[self.codes[name][pool] == code], pool)
+            if numbers:
+                rows[cells] = self._nearest({k: given[k][cells] for k in numbers}, pool, rng)
+            else:
+                rows[cells] = rng.choice(pool, size=len(cells))
         return rows
 
+    def _nearest(
+        self, values: Mapping[str, np.ndarray], pool: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """For each cell's values one of the nearest cells of the pool, ties included."""
+        scale = {name: self.codes[name].std() or 1.0 for name in values}
+        wanted = np.stack([values[name] / scale[name] for name in values], axis=1)
+        there = np.stack([self.codes[name][pool] / scale[name] for name in values], axis=1)
+        rows = np.empty(len(wanted), dtype=np.int64)
+        distinct, which = np.unique(wanted, axis=0, return_inverse=True)
+        k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST)) - 1
+        for i, point in enumerate(distinct):
+            cells = np.flatnonzero(which.ravel() == i)
+            distance = np.square(there - point).sum(axis=1)
+            near = pool[distance <= np.partition(distance, k)[k]]
+            rows[cells] = rng.choice(near, size=len(cells))
+        return rows
 
-def resolve_n(n: int | None, requests: Mapping[str, object]) -> int:
-    """Number of cells that a call of ``generate`` asks for.
-
-    Raises
-    ------
-    ValueError
-        If it is not positive, or the requests contradict it.
-    """
-    sizes = {} if n is None else {"n": n}
-    for key, request in requests.items():
-        if isinstance(request, Set):
-            raise ValueError(f"{key}: a set has no order; give a list, or a mapping to numbers")
-        if isinstance(request, Mapping):
-            if not all(_is_count(count) for count in request.values()):
-                raise ValueError(f"{key}: the numbers of cells must be non-negative integers")
-            sizes[key] = sum(request.values())
-        elif request is not None and not np.isscalar(request):
-            sizes[key] = len(request)  # type: ignore[arg-type]
-    if not sizes:
-        raise ValueError("say how many cells to generate: n=..., or labels={name: number}")
-    if len(set(sizes.values())) > 1:
-        raise ValueError(
-            "these ask for different numbers of cells: "
-            + ", ".join(f"{key} for {size}" for key, size in sizes.items())
-        )
-    total = next(iter(sizes.values()))
-    if not _is_count(total) or total < 1:
-        raise ValueError(f"n must be a positive integer, got {total!r}")
-    return int(total)
+    def unseen(self, given: Mapping[str, np.ndarray]) -> list[dict[str, int]]:
+        """Combinations of given categories that no training cell has."""
+        n = len(next(iter(given.values()), []))
+        return [
+            combination
+            for combination, _ in _groups(given, n)
+            if not np.logical_and.reduce(
+                [self.codes[k] == v for k, v in combination.items()]
+            ).any()
+        ]
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
+def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int], np.ndarray]]:
+    """Each combination of codes with the positions of its cells, in order of the codes."""
+    if not codes:
+        return [({}, np.arange(n))]
+    groups = pd.DataFrame(dict(codes), index=range(n)).groupby(list(codes), sort=True)
+    return [
+        (dict(zip(codes, combination, strict=True)), cells.index.to_numpy())
+        for combination, cells in groups
+    ]
 
 
-def resolve_codes(
-    conditions: Sequence[Condition],
-    composition: Composition,
-    requests: Mapping[str, object],
-    n: int,
-    rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """Codes (n,) of every condition of the cells to generate.
-
-    Parameters
-    ----------
-    conditions
-        The registered conditions.
-    composition
-        The training cells: what is not asked for is drawn jointly from those that share what is.
-    requests
-        By the user's column: None, one name, a mapping from names to numbers of cells, or one name
-        per cell.
-    n
-        Number of cells.
-    rng
-        Source of the draws.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown.
-    """
-    given: dict[str, np.ndarray] = {}
-    for condition in conditions:
-        request = requests.get(condition.key)
-        if request is None:
-            continue
-        if np.isscalar(request):
-            codes = np.repeat(condition.encode([request]), n)
-        elif isinstance(request, Mapping):
-            codes = np.repeat(condition.encode(list(request)), list(request.values()))
-            # two mappings are combined independently: only the first keeps its order
-            codes = rng.permutation(codes) if given else codes
-        else:
-            codes = condition.encode(list(request))  # type: ignore[call-overload]
-        given[condition.name] = codes
-    rows = composition.draw(given, n, rng)
-    return {c.name: given.get(c.name, composition.codes[c.name][rows]) for c in conditions}
-
-
-def resolve_library_sizes(
-    request: str | float | Sequence[float],
-    composition: Composition,
-    codes: Mapping[str, np.ndarray],
-    n: int,
-    rng: np.random.Generator,
-) -> np.ndarray | None:
-    """Library sizes (n,) that replace the generated ones, or None to keep these.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown or a size is out of range.
-    """
-    if isinstance(request, str):
-        if request == "model":
-            return None
-        if request == "empirical":
-            return composition.library_size[composition.draw(codes, n, rng)]
-        raise ValueError(
-            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, or one "
-            "number per cell"
-        )
-    sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
-    if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
-        raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
-    return sizes
+def _unless_empty(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return part if len(part) else whole

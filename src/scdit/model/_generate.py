@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,23 +16,28 @@ from tqdm import tqdm
 
 from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
 from scdit.model._checks import check_positive_int
-from scdit.model._conditions import (
-    Composition,
-    Condition,
+from scdit.model._conditions import Composition, Condition
+from scdit.model._requests import (
+    LibrarySize,
+    Request,
+    describe_library_size,
+    is_distribution,
+    name_requests,
     resolve_codes,
     resolve_library_sizes,
     resolve_n,
 )
+from scdit.model._tables import conditions_like, names_of_rows
 from scdit.module import SCDiTModule
 
 _CONDITIONS, _LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
-Request: TypeAlias = str | Mapping[str, int] | Sequence[str] | pd.Series | None
 
 
 class GenerateMixin:
     """Adds :meth:`generate` to the model."""
 
+    adata: AnnData | None
     module: SCDiTModule
     is_trained_: bool
     run_token_: str
@@ -47,12 +52,14 @@ class GenerateMixin:
         labels: Request = None,
         batch: Request = None,
         covariates: Mapping[str, Request] | None = None,
+        conditions: pd.DataFrame | None = None,
+        like: AnnData | None = None,
         sampler: str = "ab2",
         n_steps: int | None = None,
         spacing: str = "uniform",
         eta: float | None = None,
         guidance_scale: float | Mapping[str, float] = 1.0,
-        library_size: str | float | Sequence[float] = "model",
+        library_size: LibrarySize = "model",
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
         batch_size: int = 512,
         silent: bool = False,
@@ -67,9 +74,15 @@ class GenerateMixin:
             Names of the registered labels and batches: one name for all cells, a mapping from
             names to numbers of cells (``{"B cells": 500, "NK cells": 50}``, in this order), or one
             name per cell. Two mappings are combined at random. What is not given is drawn jointly
-            from the training cells that share what is given.
+            from the training cells that share what is given (for numbers: that are nearest).
         covariates
-            The same for registered covariates, by column: ``{"condition": "stim"}``.
+            The same for registered covariates, by column: ``{"condition": "stim", "age": 30.0}``.
+        conditions
+            One row per cell to generate, with registered conditions as columns; those that it lacks
+            are drawn. Its index names the new cells, if it is unique and none of it names a training
+            cell.
+        like
+            Cells whose conditions are taken, one new cell for each; all must be in its ``obs``.
         sampler
             ``"ab2"`` (second order, the most accurate for its cost), ``"dpmpp_2m"``, ``"heun"``,
             ``"euler"``, ``"ddim"`` or ``"ddpm"``, see :mod:`scdit.diffusion`.
@@ -89,8 +102,10 @@ class GenerateMixin:
             than 1 double the cost, or more with a mapping.
         library_size
             Expected total counts per cell: ``"model"`` (generated together with the state of the
-            cell; with the expression codec the same as ``"empirical"``), ``"empirical"`` (drawn from training cells with the same conditions), one number,
-            or one number per cell. The counts are drawn around it; at a few counts per cell some
+            cell; with the expression codec the same as ``"empirical"``), ``"empirical"`` (drawn from
+            training cells with the same conditions), one number, one number per cell, or
+            ``("lognormal", mean, sd)``, the mean and standard deviation of their natural logarithm. The
+            counts are drawn around it; at a few counts per cell some
             cells are empty.
         rng
             Seed or generator, see :func:`numpy.random.default_rng`; a generator is advanced. The
@@ -113,9 +128,18 @@ class GenerateMixin:
         ValueError
             If an argument is out of range, or names something unknown (the message lists what is
             known).
+
+        Warns
+        -----
+        UserWarning
+            If the model has to extrapolate: no training cell has the categories asked for together,
+            or a number is far outside the training cells' range. If the index of `conditions` cannot
+            name the new cells.
         """
         times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
-        requests = self._requests(labels, batch, covariates)
+        library_size = self._library_size(library_size)
+        table = conditions_like(self._conditions, conditions, like)
+        requests = name_requests(self._conditions, labels, batch, covariates, table)
         n = resolve_n(n, requests | _per_cell("library_size", library_size))
         check_positive_int("batch_size", batch_size)
 
@@ -124,7 +148,7 @@ class GenerateMixin:
             self._conditions, composition, requests, n, noise.generator(_CONDITIONS)
         )
         sizes = resolve_library_sizes(
-            self._library_mode(library_size) if isinstance(library_size, str) else library_size,
+            library_size,
             composition,
             codes,
             n,
@@ -152,7 +176,7 @@ class GenerateMixin:
             "guidance_scale": dict(guidance_scale)
             if isinstance(guidance_scale, Mapping)
             else float(guidance_scale),
-            "library_size": self._library_mode(library_size),
+            "library_size": describe_library_size(library_size),
             # as text: a seed may be too long for the integers of an h5ad file
             "rng": str(rng) if isinstance(rng, int | np.integer) else type(rng).__name__,
             "batch_size": batch_size,
@@ -160,6 +184,9 @@ class GenerateMixin:
         }
         new = self._assemble(sp.vstack(counts, format="csr"), codes, noise.token, settings)
         new.layers.update({k: sp.vstack(parts, format="csr") for k, parts in layers.items()})
+        if conditions is not None:
+            taken = None if self.adata is None else self.adata.obs_names
+            new.obs_names = names_of_rows(conditions, new.obs_names, taken)
         return new
 
     def denoising_path(
@@ -199,7 +226,7 @@ class GenerateMixin:
         times, options = self._sampling_options(sampler, n_steps, "uniform", None, 1.0)
         if not 2 <= n_frames <= len(times):
             raise ValueError(f"n_frames must be 2 to {len(times)}, got {n_frames}")
-        requests = self._requests(labels, batch, covariates)
+        requests = name_requests(self._conditions, labels, batch, covariates)
         n = resolve_n(n, requests)
         noise, composition = KeyedNoise(rng), Composition(**self.composition_)
         codes = resolve_codes(
@@ -210,7 +237,7 @@ class GenerateMixin:
             noise.generator(_CONDITIONS),
         )
         sizes = resolve_library_sizes(
-            self._library_mode("model"), composition, codes, n, noise.generator(_LIBRARY)
+            self._library_size("model"), composition, codes, n, noise.generator(_LIBRARY)
         )
         cells = range(n)
         states = list(
@@ -250,46 +277,24 @@ class GenerateMixin:
             {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=names
         )
 
-    def _library_mode(self, request: str | float | Sequence[float]) -> str:
-        """What ``library_size`` comes to: a name, or ``"given"``."""
-        if not isinstance(request, str):
-            return "given"
-        # the states of some codecs have no library size
-        return "empirical" if request == "model" and self.module.context_names else request
+    def _library_size(self, request: LibrarySize) -> LibrarySize:
+        """The request as it can be met: the states of some codecs have no library size."""
+        is_model = isinstance(request, str) and request == "model"
+        return "empirical" if is_model and self.module.context_names else request
 
     def _codes_of(
         self, cells: range, codes: Mapping[str, np.ndarray], sizes: np.ndarray | None
     ) -> dict[str, torch.Tensor]:
-        """Codes of a range of cells, on the module's device, with all that the denoiser is told."""
-        rows = slice(cells.start, cells.stop)
-        device = self.module.device
-        found = {name: torch.from_numpy(code[rows]).to(device) for name, code in codes.items()}
+        """All that the denoiser is told of a range of cells, on the module's device."""
+        rows, device = slice(cells.start, cells.stop), self.module.device
+        told = {
+            c.name: torch.from_numpy(c.standardise(codes[c.name][rows])).to(device)
+            for c in self._conditions
+        }
         for name in self.module.context_names:
             wanted = torch.from_numpy(np.asarray(sizes)[rows]).to(device)
-            found[name] = self.module.codec.library_code(wanted)
-        return found
-
-    def _requests(
-        self, labels: Request, batch: Request, covariates: Mapping[str, Request] | None
-    ) -> dict[str, Request]:
-        """What is asked for, by the user's column."""
-        key_of = {condition.name: condition.key for condition in self._conditions}
-        requests: dict[str, Request] = {}
-        for name, request in {"labels": labels, "batch": batch}.items():
-            if request is None:
-                continue
-            if name not in key_of:
-                argument = f"{name}_key"
-                raise ValueError(f"{name}= needs a column: setup_anndata(adata, {argument}=...)")
-            requests[key_of[name]] = request
-        known = [key for name, key in key_of.items() if name not in ("labels", "batch")]
-        for key, request in (covariates or {}).items():
-            if key not in known:
-                raise ValueError(
-                    f"unknown covariate {key!r}; registered: {', '.join(known) or 'none'}"
-                )
-            requests[key] = request
-        return requests
+            told[name] = self.module.codec.library_code(wanted)
+        return told
 
     def _guidance(self, scale: float | Mapping[str, float]) -> float | dict[str, float]:
         """Check a guidance scale; a mapping from columns becomes one from internal names."""
@@ -332,7 +337,9 @@ def _eta_option(sampler: str, eta: float | None) -> dict[str, float]:
 
 def _per_cell(name: str, request: Any) -> dict[str, object]:
     """A request that is one value per cell, as :func:`resolve_n` takes it."""
-    return {} if isinstance(request, str) or np.ndim(request) == 0 else {name: request}
+    if isinstance(request, str) or is_distribution(request) or np.ndim(request) == 0:
+        return {}
+    return {name: request}
 
 
 def _version() -> str:

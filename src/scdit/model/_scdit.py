@@ -13,14 +13,16 @@ import torch
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
-from scvi.data.fields import CategoricalObsField, LayerField
+from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._checks import align_genes, check_conditions, check_counts
-from scdit.model._conditions import Condition
+from scdit.model._conditions import Category, Condition, Number
+from scdit.model._fields import CategoryField, NumberField
 from scdit.model._generate import GenerateMixin
+from scdit.model._interpolate import InterpolateMixin
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
 from scdit.nn import LatentCodec
@@ -28,7 +30,7 @@ from scdit.nn import LatentCodec
 _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() for name in part}
 
 
-class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
+class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, BaseModelClass):
     """Diffusion transformer for single-cell counts.
 
     A *codec* takes counts to the space of the diffusion and back; a Diffusion Transformer (Peebles &
@@ -137,7 +139,7 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         self._conditions = self._registered_conditions()
         self.module = self._module_cls(
             self.summary_stats.n_vars,
-            {c.name: len(c.categories) for c in self._conditions},
+            {c.name: c.n_categories for c in self._conditions},
             **module_arguments(chosen),
             condition_dropout=condition_dropout,
             ema_decay=ema_decay,
@@ -161,6 +163,8 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         labels_key: str | None = None,
         batch_key: str | None = None,
         categorical_covariate_keys: Sequence[str] | None = None,
+        continuous_covariate_keys: Sequence[str] | None = None,
+        unlabeled_category: str | None = None,
         **kwargs,
     ) -> None:
         """%(summary)s
@@ -176,28 +180,39 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
             Columns of ``adata.obs`` with cell types and batches.
         categorical_covariate_keys
             Further categorical columns, such as treatments.
+        continuous_covariate_keys
+            Columns of numbers, such as ages or doses. Transform them first if they span orders of
+            magnitude: what is learnt is smooth in them.
+        unlabeled_category
+            Name for having no label, such as ``"Unknown"``: cells of this label, or with a missing
+            one, are trained on as cells whose label is not known. None if every cell has a label.
 
         Raises
         ------
         KeyError
             If a layer or column does not exist.
         ValueError
-            If the counts are not raw counts, a cell has none, a column has missing values, or gene
-            names occur twice.
+            If the counts are not raw counts, a cell has none, a column has missing values, no
+            numbers or as many labels as cells, or gene names occur twice.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
-        if isinstance(categorical_covariate_keys, str):
-            raise TypeError("categorical_covariate_keys must be a list of columns, not one name")
-        covariates = list(categorical_covariate_keys or [])
+        covariates = _list("categorical_covariate_keys", categorical_covariate_keys)
+        numbers = _list("continuous_covariate_keys", continuous_covariate_keys)
         if adata.is_view:
             raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
         check_counts(adata, layer)
-        check_conditions(adata, [k for k in (labels_key, batch_key) if k is not None] + covariates)
+        check_conditions(
+            adata,
+            [key for key in (labels_key, batch_key, *covariates) if key is not None],
+            numbers,
+            may_be_missing=labels_key if unlabeled_category is not None else None,
+        )
         fields = [
             LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
-            CategoricalObsField(REGISTRY_KEYS.LABELS_KEY, labels_key),
-            CategoricalObsField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-            *(CategoricalObsField(_covariate(i), key) for i, key in enumerate(covariates)),
+            CategoryField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
+            CategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+            *(CategoryField(_covariate(i), key) for i, key in enumerate(covariates)),
+            *(NumberField(_covariate(i), key) for i, key in enumerate(numbers, len(covariates))),
         ]
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
@@ -210,18 +225,33 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
             REGISTRY_KEYS.LABELS_KEY: setup["labels_key"],
             REGISTRY_KEYS.BATCH_KEY: setup["batch_key"],
         }
-        covariates = setup["categorical_covariate_keys"] or []
-        keys |= {_covariate(i): key for i, key in enumerate(covariates)}
-        states = {name: self.registry["field_registries"][name]["state_registry"] for name in keys}
-        return [
-            Condition(name, key, np.asarray(states[name]["categorical_mapping"]))
-            for name, key in keys.items()
-            if key is not None
+        covariates = [
+            *(setup["categorical_covariate_keys"] or []),
+            *(setup["continuous_covariate_keys"] or []),
         ]
+        keys |= {_covariate(i): key for i, key in enumerate(covariates)}
+        unlabeled = {REGISTRY_KEYS.LABELS_KEY: setup["unlabeled_category"]}
+        conditions: list[Condition] = []
+        for name, key in keys.items():
+            state = self.registry["field_registries"][name]["state_registry"]
+            if key is None:
+                continue
+            if CategoryField.ORDERED_KEY in state:
+                conditions.append(
+                    Category(
+                        name,
+                        key,
+                        np.asarray(state[CategoryField.CATEGORICAL_MAPPING_KEY]),
+                        state[CategoryField.ORDERED_KEY],
+                        unlabeled.get(name),
+                    )
+                )
+            else:
+                conditions.append(Number(name, key, **state))
+        return conditions
 
     # -- use -------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def get_latent_representation(
         self,
         adata: AnnData | None = None,
@@ -252,6 +282,14 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
             If the codec has no latent space, there are no data, training genes are missing, or the
             matrix does not hold counts.
         """
+        latent = self._posterior(adata, indices, batch_size)["mean"]
+        return latent[:, : self.module.codec.n_latent]
+
+    @torch.inference_mode()
+    def _posterior(
+        self, adata: AnnData | None, indices: Sequence[int] | None, batch_size: int = 512
+    ) -> dict[str, np.ndarray]:
+        """``mean`` and ``sd`` (cells, n_state) of the states of cells, see the method above."""
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
         if not isinstance(self.module.codec, LatentCodec):
@@ -264,12 +302,14 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         counts = sp.csr_matrix(adata.X if layer is None else adata.layers[layer])
         cells = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[indices]
         self.module.eval()
-        latent = np.empty((len(cells), self.module.codec.n_latent), dtype=np.float32)
+        shape = len(cells), self.module.codec.n_state
+        posterior = {name: np.empty(shape, dtype=np.float32) for name in ("mean", "sd")}
         for start in range(0, len(cells), batch_size):
             dense = counts[cells[start : start + batch_size]].toarray().astype(np.float32)
-            mean = self.module.inference(torch.from_numpy(dense))["mean"]
-            latent[start : start + batch_size] = mean[:, : latent.shape[1]].cpu().numpy()
-        return latent
+            part = self.module.inference(torch.from_numpy(dense))
+            for name, rows in posterior.items():
+                rows[start : start + batch_size] = part[name].cpu().numpy()
+        return posterior
 
     @classmethod
     def load(cls, dir_path: str, adata: AnnData | None = None, *args, **kwargs) -> SCDiT:
@@ -298,7 +338,7 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
         return super().load(dir_path, adata, *args, **kwargs)
 
     def __repr__(self) -> str:
-        module, names = self.module, [f"{c.key} ({len(c.categories)})" for c in self._conditions]
+        module, names = self.module, [str(c) for c in self._conditions]
         n_parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
         return "\n".join(
             [
@@ -316,3 +356,9 @@ class SCDiT(TrainMixin, GenerateMixin, BaseModelClass):
 def _covariate(i: int) -> str:
     """Name of a covariate in scvi's registry, where a user's column name may not be allowed."""
     return f"covariate_{i}"
+
+
+def _list(name: str, keys: Sequence[str] | None) -> list[str]:
+    if isinstance(keys, str):
+        raise TypeError(f"{name} must be a list of columns, not one name")
+    return list(keys or [])

@@ -12,7 +12,7 @@ from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
 from scdit.model._checks import check_counts, check_positive_int
-from scdit.model._conditions import Condition
+from scdit.model._conditions import Condition, Number
 from scdit.module import SCDiTModule
 from scdit.train import (
     DEFAULT_BATCH_SIZE,
@@ -125,7 +125,9 @@ class TrainMixin:
         counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         self.composition_ = {
             "codes": {
-                c.name: self.adata_manager.get_from_registry(c.name).ravel().astype(np.int64)
+                c.name: self.adata.obs[c.key].to_numpy(np.float64)
+                if isinstance(c, Number)
+                else self.adata_manager.get_from_registry(c.name).ravel()
                 for c in self._conditions
             },
             "library_size": np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(),

@@ -9,6 +9,7 @@ from scdit.nn._counts import NegativeBinomial
 from scdit.nn._dit import DiT
 from scdit.nn._embedding import (
     CONTINUOUS,
+    DROPPED,
     ConditionEmbedding,
     TimeEmbedding,
     drop_conditions,
@@ -20,6 +21,7 @@ from scdit.nn._zero_inflated import ZeroInflatedHead
 __all__ = [
     "CODECS",
     "CONTINUOUS",
+    "DROPPED",
     "ConditionEmbedding",
     "DenseTokens",
     "DiT",

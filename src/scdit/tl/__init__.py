@@ -1,5 +1,6 @@
-"""Tools: an evaluation of generated cells that one can trust."""
+"""Tools: an evaluation of generated cells that one can trust, and what to do with them."""
 
+from scdit.tl._augment import augment
 from scdit.tl._classifiers import c2st
 from scdit.tl._distances import frechet, mmd, sliced_wasserstein, wasserstein
 from scdit.tl._evaluate import evaluate
@@ -7,6 +8,7 @@ from scdit.tl._neighbors import memorization, neighborhood
 from scdit.tl._report import report
 
 __all__ = [
+    "augment",
     "c2st",
     "evaluate",
     "frechet",

@@ -198,8 +198,6 @@ class EncodedStates(Dataset):
 
 
 def condition_codes(manager: AnnDataManager, names: list[str]) -> dict[str, Tensor]:
-    """Codes (cells,) of registered conditions, by name."""
-    return {
-        name: torch.from_numpy(manager.get_from_registry(name).ravel().astype(np.int64))
-        for name in names
-    }
+    """Codes (cells,), int64, or values, float32, of registered conditions, by name."""
+    columns = {name: torch.from_numpy(manager.get_from_registry(name).ravel()) for name in names}
+    return {k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()}

@@ -1,0 +1,129 @@
+"""How conditions are registered: what scvi's fields leave out, kept in the registry of the model."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scvi import settings
+from scvi.data.fields import CategoricalObsField, NumericalObsField
+
+from scdit.nn import DROPPED
+
+_FEW = 3  # cells of a category below which it is not learnt
+
+
+class CategoryField(CategoricalObsField):
+    """A categorical column that knows its order, and whose cells may have no category.
+
+    Codes are written to ``obs`` as scvi does; a cell without a category has the code that the
+    denoiser knows as a dropped condition.
+
+    Parameters
+    ----------
+    registry_key, attr_key
+        Name in the registry, and the user's column; None for a column of one category.
+    unlabeled_category
+        The category that, like a missing value, means that there is none; None if all cells must
+        have one.
+    """
+
+    ORDERED_KEY = "ordered"
+
+    def __init__(
+        self, registry_key: str, attr_key: str | None, unlabeled_category: str | None = None
+    ):
+        super().__init__(registry_key, attr_key)
+        self.unlabeled_category = unlabeled_category
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Learn the categories of `adata` and write its codes."""
+        if self.is_default:
+            return super().register_field(adata)
+        column = self._column(adata)
+        categories = column.cat.categories.to_numpy(copy=True)
+        return self._write(adata, column, categories, bool(column.cat.ordered))
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs) -> dict:
+        """Write the codes of other data, in the categories of a model.
+
+        Raises
+        ------
+        ValueError
+            If the data have categories that the model does not know.
+        """
+        if self.is_default:
+            return super().transfer_field(state_registry, adata_target, **kwargs)
+        categories = state_registry[self.CATEGORICAL_MAPPING_KEY]
+        column = self._column(adata_target)
+        unknown = pd.Index(column.dropna().unique()).difference(categories)
+        if len(unknown):
+            raise ValueError(
+                f"adata.obs[{self._original_attr_key!r}] has {unknown[0]!r}, which the model does not "
+                f"know; known: {', '.join(map(str, categories))}"
+            )
+        return self._write(adata_target, column, categories, state_registry[self.ORDERED_KEY])
+
+    def _column(self, adata: AnnData) -> pd.Series:
+        column = adata.obs[self._original_attr_key].astype("category")
+        if self.unlabeled_category in column.cat.categories:
+            column = column.cat.remove_categories([self.unlabeled_category])
+        return column
+
+    def _write(
+        self, adata: AnnData, column: pd.Series, categories: np.ndarray, ordered: bool
+    ) -> dict:
+        codes = pd.Categorical(column, categories=categories).codes.astype(np.int64)
+        adata.obs[self.attr_key] = codes  # missing values have pandas' code for them, DROPPED
+        sizes = np.bincount(codes[codes != DROPPED], minlength=len(categories))
+        few = categories[(sizes > 0) & (sizes < _FEW)]
+        if len(few):
+            warnings.warn(
+                f"these {self._original_attr_key} have fewer than {_FEW} cells: "
+                f"{', '.join(map(str, few))}",
+                UserWarning,
+                stacklevel=settings.warnings_stacklevel,
+            )
+        return {
+            self.CATEGORICAL_MAPPING_KEY: categories,
+            self.ORIGINAL_ATTR_KEY: self._original_attr_key,
+            self.ORDERED_KEY: ordered,
+        }
+
+
+class NumberField(NumericalObsField):
+    """A column of numbers, written to ``obs`` with mean 0 and variance 1.
+
+    Parameters
+    ----------
+    registry_key, key
+        Name in the registry, and the user's column.
+    """
+
+    def __init__(self, registry_key: str, key: str):
+        super().__init__(registry_key, f"_scvi_{registry_key}")
+        self._key = key
+
+    def register_field(self, adata: AnnData) -> dict:
+        """Learn the moments and the range of `adata`'s column and write it standardised."""
+        values = adata.obs[self._key].to_numpy(dtype=np.float64)
+        return self._write(
+            adata,
+            {
+                "mean": float(values.mean()),
+                "sd": float(values.std()) or 1.0,  # a constant stays one
+                "low": float(values.min()),
+                "high": float(values.max()),
+            },
+        )
+
+    def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs) -> dict:
+        """Write other data's column in the units of a model."""
+        return self._write(adata_target, state_registry)
+
+    def _write(self, adata: AnnData, state: dict) -> dict:
+        values = adata.obs[self._key].to_numpy(dtype=np.float64)
+        adata.obs[self.attr_key] = (values - state["mean"]) / state["sd"]
+        return dict(state)

@@ -1,0 +1,240 @@
+"""Paths between two kinds of cells, along which every point is a plausible cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+import torch
+from anndata import AnnData
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
+from tqdm import tqdm
+
+from scdit.diffusion import KeyedNoise, time_grid
+from scdit.model._checks import check_positive_int, did_you_mean
+from scdit.model._conditions import Composition, Condition, Number
+from scdit.model._requests import resolve_codes
+from scdit.module import SCDiTModule
+from scdit.nn import DROPPED
+
+End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray
+_N_STEPS = 20  # of the flow, in each direction
+_FIRST = 1e-3  # time at which the flow leaves the data, where every prediction is defined
+_ENDS = 20  # first of the purposes of the random numbers that make the two ends
+
+
+class InterpolateMixin:
+    """Adds :meth:`interpolate` to the model."""
+
+    adata: AnnData | None
+    module: SCDiTModule
+    is_trained_: bool
+    run_token_: str
+    composition_: dict
+    var_: pd.DataFrame
+    _conditions: list[Condition]
+
+    def interpolate(
+        self,
+        a: End,
+        b: End,
+        n: int = 100,
+        steps: int = 11,
+        *,
+        rng: int | np.random.Generator | np.random.SeedSequence | None = None,
+        batch_size: int = 512,
+        silent: bool = False,
+    ) -> AnnData:
+        """Cells on the way from `a` to `b`.
+
+        The states of `n` cells of each end are followed along the probability flow of the model back
+        to the noise that they come from (Song et al. 2021, arXiv 2010.02502); there, pairs of near
+        cells are joined by arcs, whose points are as probable as any noise; and points on the arcs
+        are followed to the data again. The flow is that of all cells, so the path goes where there
+        are cells, and not straight through where there are none.
+
+        Parameters
+        ----------
+        a, b
+            The two ends. Conditions by column, ``{"cell_type": "HSC"}``, of which cells are
+            generated; or real cells: an AnnData, or positions or a mask of training cells. Categories
+            that both ends name alike hold on the whole way; numbers that both name move with the
+            weight.
+        n
+            Number of paths.
+        steps
+            Number of cells on each path, ends included.
+        rng
+            Seed or generator.
+        batch_size
+            Cells computed at once.
+        silent
+            No progress bar.
+
+        Returns
+        -------
+        AnnData of ``n * steps`` cells, those of the first step first. ``obs["scdit_weight"]`` is 0 at
+        `a` and 1 at `b`, ``obs["scdit_path"]`` the number of the path, and what holds on the whole way
+        stands under its own name.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If a condition is unknown, an end has no cells, there are fewer than two steps, or the
+            model has the expression codec.
+        """
+        if not self.is_trained_:
+            raise RuntimeError("this model is not trained: call model.train() first")
+        if self.module.context_names:
+            raise ValueError("interpolate needs states that hold the library size: codec='latent'")
+        check_positive_int("n", n)
+        check_positive_int("batch_size", batch_size)
+        check_positive_int("steps", steps)
+        if steps < 2:
+            raise ValueError("steps must be at least 2, the two ends")
+        self.module.eval()
+        noise, from_a, to_b = KeyedNoise(rng), self._named(a), self._named(b)
+        ends = [self._end(end, n, noise, _ENDS + i, batch_size) for i, end in enumerate((a, b))]
+
+        weight = np.repeat(np.linspace(0, 1, steps), n)
+        at_ends = [self._on_the_way(from_a, to_b, np.full(n, w)) for w in (0.0, 1.0)]
+        start, stop = (
+            self._flow(end, codes, True, batch_size)
+            for end, codes in zip(ends, at_ends, strict=True)
+        )
+        stop = stop[linear_sum_assignment(cdist(start, stop, "sqeuclidean"))[1]]
+        arcs = np.concatenate([_slerp(start, stop, w) for w in np.linspace(0, 1, steps)])
+        codes = self._on_the_way(from_a, to_b, weight)
+        states = self._flow(arcs, codes, False, batch_size)
+
+        counts = []
+        for first in tqdm(range(0, len(states), batch_size), "Interpolating", disable=silent):
+            cells = range(first, min(first + batch_size, len(states)))
+            x = torch.from_numpy(states[first : cells.stop]).to(self.module.device)
+            drawn = self.module.draw_counts(self.module.unstandardise(x), cells, noise)
+            counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
+        names = [f"scdit-{self.run_token_}-{noise.token}-{i}" for i in range(len(states))]
+        obs = pd.DataFrame(
+            {
+                "scdit_weight": weight,
+                "scdit_path": np.tile(np.arange(n), steps),
+                **{
+                    c.key: c.decode(codes[c.name])
+                    for c in self._conditions
+                    if _is_known(codes[c.name])
+                },
+            },
+            index=names,
+        )
+        return AnnData(sp.vstack(counts, format="csr"), obs=obs, var=self.var_.copy())
+
+    def _named(self, end: End) -> dict[str, str | float]:
+        """The conditions that an end names, checked."""
+        if not isinstance(end, Mapping):
+            return {}
+        known = [c.key for c in self._conditions]
+        for key, value in end.items():
+            if key not in known:
+                raise ValueError(
+                    f"unknown condition {key!r}; registered: {', '.join(known) or 'none'}"
+                    + did_you_mean(key, known)
+                )
+            if not np.isscalar(value):
+                raise ValueError(f"{key}: an end of a path has one value, got {value!r}")
+        return dict(end)
+
+    def _end(
+        self, end: End, n: int, noise: KeyedNoise, purpose: int, batch_size: int
+    ) -> np.ndarray:
+        """Standardised states (n, n_state) of cells of one end."""
+        rng = noise.generator(purpose)
+        if isinstance(end, Mapping):
+            codes = resolve_codes(
+                self._conditions, Composition(**self.composition_), self._named(end), n, rng
+            )
+            start = rng.standard_normal((n, self.module.codec.n_state), dtype=np.float32)
+            return self._flow(start, codes, False, batch_size)
+        adata, rows = (end, np.arange(end.n_obs)) if isinstance(end, AnnData) else (None, end)
+        if adata is None and self.adata is None:
+            raise ValueError("this model was loaded without data: give the cells as an AnnData")
+        if adata is None:
+            rows = np.arange(self.adata.n_obs)[np.asarray(rows)]  # type: ignore[union-attr]
+        if not len(rows):
+            raise ValueError("an end of the path has no cells")
+        rows = rng.choice(rows, n, replace=n > len(rows))
+        posterior = self._posterior(adata, rows, batch_size)  # type: ignore[attr-defined]
+        state = posterior["mean"] + posterior["sd"] * rng.standard_normal(
+            posterior["sd"].shape, dtype=np.float32
+        )
+        centre, scale = (x.cpu().numpy() for x in (self.module.state_mean, self.module.state_sd))
+        return (state - centre) / scale
+
+    def _on_the_way(
+        self, a: Mapping[str, str | float], b: Mapping[str, str | float], weight: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Codes of cells at these weights: what both ends share, and nothing of the rest."""
+        codes = {}
+        for c in self._conditions:
+            nothing = np.nan if isinstance(c, Number) else DROPPED
+            one, other = nothing, nothing
+            if c.key in a and c.key in b:
+                one, other = c.encode([a[c.key], b[c.key]])
+            if isinstance(c, Number):
+                codes[c.name] = (1 - weight) * one + weight * other
+            else:
+                codes[c.name] = np.full(len(weight), one if one == other else nothing)
+        return codes
+
+    def _flow(
+        self, x: np.ndarray, codes: Mapping[str, np.ndarray], to_noise: bool, batch_size: int
+    ) -> np.ndarray:
+        """The other end of the probability flow through standardised states or noise `x`."""
+        times = time_grid(_N_STEPS, self.module.schedule).clamp_min(_FIRST)
+        times = times.flip(0) if to_noise else times
+        parts = []
+        for first in range(0, len(x), batch_size):
+            rows = slice(first, first + batch_size)
+            part = x[rows].astype(np.float32)
+            told = {
+                c.name: torch.from_numpy(c.standardise(codes[c.name][rows])).to(self.module.device)
+                for c in self._conditions
+            }
+            start: Any = _Start(part)
+            path = self.module.path(told, range(len(part)), start, times, sampler="heun")
+            *_, last = path
+            parts.append(last.cpu().numpy())
+        return np.concatenate(parts)
+
+
+class _Start:
+    """Stands in for the noise of a path that begins somewhere else."""
+
+    def __init__(self, x: np.ndarray):
+        self._x = x
+
+    def normal(self, *_: int) -> np.ndarray:
+        return self._x
+
+
+def _is_known(codes: np.ndarray) -> bool:
+    return not (np.isnan(codes) if codes.dtype.kind == "f" else codes == DROPPED).any()
+
+
+def _slerp(a: np.ndarray, b: np.ndarray, weight: float) -> np.ndarray:
+    """Points on the arcs from `a` to `b`, each (cells, dims): Shoemake 1985, for any two lengths.
+
+    Between two draws of noise a straight line is too near the origin: its middle has half of the
+    variance.
+    """
+    cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
+    straight = angle < 1e-4  # where the formula is 0 / 0
+    safe = np.where(straight, 1.0, angle)
+    along = np.sin((1 - weight) * safe) / np.sin(safe), np.sin(weight * safe) / np.sin(safe)
+    return np.where(straight, (1 - weight) * a + weight * b, along[0] * a + along[1] * b)

@@ -1,0 +1,107 @@
+"""More cells of rare types, for methods that need some of each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+
+if TYPE_CHECKING:
+    from scdit.model import SCDiT
+
+FLAG = "scdit_generated"
+
+
+def augment(
+    adata: AnnData,
+    model: SCDiT,
+    *,
+    min_cells: int,
+    labels_key: str,
+    layer: str | None = None,
+    rng: int | np.random.Generator | np.random.SeedSequence | None = None,
+    silent: bool = False,
+    **generate_kwargs,
+) -> AnnData:
+    """Top up rare labels with generated cells.
+
+    Parameters
+    ----------
+    adata
+        Real cells with raw counts of the model's genes; it is not changed. Only the cells that the
+        model was trained on belong here: cells made from others would carry them into it.
+    model
+        A trained model, to which `labels_key` was registered.
+    min_cells
+        Each label of `adata` with fewer cells than this gets generated ones up to it.
+    labels_key
+        Column of `obs` with the labels.
+    layer
+        Layer with the counts, in which the generated ones are put; None for ``X``.
+    rng, silent, **generate_kwargs
+        Passed to :meth:`scdit.SCDiT.generate`.
+
+    Returns
+    -------
+    A new AnnData: the real cells with the model's genes, then the generated ones, flagged in
+    ``obs["scdit_generated"]``. Of ``obs`` the generated cells have the conditions, other columns are
+    missing values; of ``layers`` there is the counts' one only, and no ``obsm``.
+
+    Raises
+    ------
+    KeyError
+        If the column or the layer does not exist.
+    ValueError
+        If labels were not registered with the model under this name, genes are missing, `min_cells`
+        is not positive or the cells were augmented before.
+
+    Examples
+    --------
+    >>> more = scdit.tl.augment(train, model, min_cells=100, labels_key="cell_type")
+    >>> more.obs["scdit_generated"].sum()
+    """
+    if isinstance(min_cells, bool) or not isinstance(min_cells, int | np.integer) or min_cells < 1:
+        raise ValueError(f"min_cells must be a positive integer, got {min_cells!r}")
+    if labels_key not in adata.obs:
+        raise KeyError(f"{labels_key!r} is not a column of adata.obs")
+    if layer is not None and layer not in adata.layers:
+        raise KeyError(f"layer {layer!r} is not in adata.layers")
+    if FLAG in adata.obs:
+        raise ValueError(f"adata.obs[{FLAG!r}] exists: these cells were augmented before")
+    setup = model.registry["setup_args"]
+    registered = setup["labels_key"]
+    if registered != labels_key:
+        raise ValueError(
+            f"the labels of this model are {registered!r}, not {labels_key!r}: "
+            "setup_anndata(adata, labels_key=...)"
+        )
+    genes = list(model.get_var_names())
+    missing = [gene for gene in genes if gene not in adata.var_names]
+    if missing:
+        raise ValueError(
+            f"adata lacks {len(missing)} of the model's genes: {', '.join(missing[:5])}"
+        )
+    real = adata[:, genes]
+    counts = sp.csr_matrix(real.X if layer is None else real.layers[layer])
+    obs = real.obs[[key for key in real.obs if not key.startswith("_scvi")]].copy()
+    parts = [AnnData(counts, obs=obs, var=real.var.copy())]
+
+    wanted = {
+        label: int(min_cells - size)
+        for label, size in adata.obs[labels_key].value_counts().items()
+        if 0 < size < min_cells and label != setup["unlabeled_category"]
+    }
+    if wanted:
+        parts.append(model.generate(labels=wanted, rng=rng, silent=silent, **generate_kwargs))
+        parts[-1].X = parts[-1].X.astype(counts.dtype)
+    more = ad.concat(parts, join="outer", merge="first")
+    if isinstance(obs[labels_key].dtype, pd.CategoricalDtype):
+        more.obs[labels_key] = more.obs[labels_key].astype(obs[labels_key].dtype)
+    more.obs[FLAG] = np.repeat([False, True], [len(obs), more.n_obs - len(obs)])
+    if layer is not None:
+        more.layers[layer] = more.X
+    return more
