@@ -22,5 +22,5 @@ def setup(adata):
 @pytest.fixture(scope="session")
 def trained(make_adata):
     model = setup(make_adata())
-    model.train(max_epochs=QUICK, silent=True)
+    model.train(max_epochs=QUICK, validation_size=0.1, silent=True)
     return model

@@ -58,6 +58,7 @@ def test_early_stopping_keeps_the_best_weights(adata):
     model.train(
         max_epochs={"codec": 2, "denoiser": 60},
         plan_kwargs={"denoiser": {"lr": 3.0}},
+        early_stopping={"denoiser": True},
         silent=True,
     )
     curve = model.history["denoiser_loss_validation"].iloc[:, 0]
@@ -90,6 +91,24 @@ def test_all_cells_can_be_trained_on(adata):
     model.train(max_epochs=1, train_size=1.0, silent=True)
     assert len(model.train_indices) == adata.n_obs
     assert "codec_loss_validation" not in model.history
+
+
+@pytest.mark.parametrize(
+    ("wishes", "n_held_out"),
+    [
+        ({}, 0),
+        ({"early_stopping": {"codec": False, "denoiser": False}}, 0),
+        ({"early_stopping": {"denoiser": True}}, 12),
+        ({"early_stopping": True}, 12),
+        ({"validation_size": 0.1}, 12),
+        ({"train_size": 0.9}, 12),
+    ],
+)
+def test_few_cells_are_held_out_only_on_request(adata, wishes, n_held_out):
+    model = setup(adata)
+    model.train(max_epochs=1, silent=True, **wishes)
+    assert len(model.validation_indices) == n_held_out
+    assert len(model.train_indices) == adata.n_obs - n_held_out
 
 
 def test_split_sizes(adata):

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from scdit.nn import LatentCodec
-from scdit.train import default_epochs, default_n_latent
+from scdit.train import default_epochs, default_n_latent, default_train_size
 from scdit.train._initialise import initialise_latent
 from scdit.train._states import calibrate_marginals
 
@@ -70,6 +70,7 @@ def test_defaults_stay_within_bounds(n_cells):
     epochs = default_epochs(n_cells, {"codec": 64, "denoiser": 128})
     assert min(epochs.values()) >= 1
     assert 8 <= default_n_latent(n_cells) <= 32
+    assert default_train_size(n_cells, watched=True) == 0.9
     if n_cells >= 500:
         steps = {
             p: e * -(-n_cells // b) for (p, e), b in zip(epochs.items(), (64, 128), strict=True)

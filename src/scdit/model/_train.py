@@ -21,6 +21,7 @@ from scdit.train import (
     PhasesRunner,
     codec_training,
     default_epochs,
+    default_train_size,
 )
 
 
@@ -62,8 +63,10 @@ class TrainMixin:
         accelerator, devices
             Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
         train_size, validation_size
-            Fractions of the cells that are trained on (default 0.9) and that early stopping
-            watches (default the rest).
+            Fractions of the cells that are trained on and that early stopping watches (default
+            the rest). None trains on all cells below 5,000, where each of them counts, unless
+            `validation_size` or `early_stopping` asks for some to be held out; otherwise, and
+            always with the expression codec, on 0.9.
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size
@@ -72,7 +75,7 @@ class TrainMixin:
             End a phase when its validation loss has stopped falling, and keep its best weights:
             one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
             codec's bound is lowest long before its cells are best, and a prior keeps it from
-            overfitting.
+            overfitting. Without validation cells nothing is stopped, see `train_size`.
         plan_kwargs
             Optimiser settings per phase, ``lr`` and ``weight_decay``: the defaults are
             ``{"codec": {"lr": 1e-3, "weight_decay": 1e-2}, "denoiser": {"lr": 2e-3, ...}}``.
@@ -102,6 +105,12 @@ class TrainMixin:
             return _per_phase(name, given, {phase: defaults[phase] for phase in phases})
 
         batch_sizes = per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
+        if train_size is None:
+            per_choice = isinstance(early_stopping, Mapping)
+            stopping = any(early_stopping.values()) if per_choice else bool(early_stopping)
+            # without a latent codec the denoiser can learn its cells by heart
+            watched = stopping or validation_size is not None or "codec" not in phases
+            train_size = default_train_size(self.adata.n_obs, watched)
         cells = CellDataModule(
             self.adata_manager,
             train_size,

@@ -15,7 +15,6 @@ from scdit.nn._likelihood import cell_negative_log_likelihood
 _TARGET = 1e4  # counts per cell to which the encoder's input is normalised before the logarithm
 _MAX_PCS = 50
 _RANK = 8  # of the dispersion's dependence on the cell
-_THINNING = 0.5  # in training, up to this share of the counts is hidden from the encoder
 # precisions of the Gaussian priors, in cells: genes with few counts keep small weights
 _PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_THETA = 100.0, 30.0, 0.25
 
@@ -166,33 +165,20 @@ class LatentCodec(nn.Module):
     # -- counts -> state -------------------------------------------------------------------------
 
     def encode(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the state given `counts` (cells, genes).
-
-        In training, a random share of each cell's counts is hidden: a state has to explain more
-        than the counts it was made from. The library size is never hidden.
-        """
-        seen = self._thin(counts) if self.training else counts
-        library = seen.sum(1, keepdim=True).clamp_min(1)
+        """Mean and standard deviation of the state given `counts` (cells, genes)."""
+        library = counts.sum(1, keepdim=True).clamp_min(1)
+        log_library = library.log()
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = torch.log1p(seen.minimum(self.cap) * (_TARGET / library))
+        normalised = torch.log1p(counts.minimum(self.cap) * (_TARGET / library))
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
         centre, spread = self.log_library_moments
-        inputs = torch.cat([scores, (library.log() - centre) / spread], dim=1)
+        inputs = torch.cat([scores, (log_library - centre) / spread], dim=1)
         shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
         mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
-        log_library = counts.sum(1, keepdim=True).clamp_min(1).log()
         return (
             torch.cat([mean, log_library], dim=1),
             torch.cat([sd, torch.zeros_like(log_library)], dim=1),
         )
-
-    @staticmethod
-    def _thin(counts: Tensor) -> Tensor:
-        share = 1 - _THINNING * torch.rand(len(counts), device=counts.device)
-        rows, columns = torch.nonzero(counts, as_tuple=True)
-        thinned = torch.zeros_like(counts)
-        thinned[rows, columns] = torch.binomial(counts[rows, columns], share[rows])
-        return thinned
 
     def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and scale of the diffusion's space, given moments of the state (n_state,)."""

@@ -7,6 +7,7 @@ from scdit.train._defaults import (
     DEFAULT_EARLY_STOPPING,
     default_epochs,
     default_n_latent,
+    default_train_size,
 )
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import PhasesRunner
@@ -22,4 +23,5 @@ __all__ = [
     "codec_training",
     "default_epochs",
     "default_n_latent",
+    "default_train_size",
 ]
