@@ -30,10 +30,10 @@ def pbmc68k() -> ad.AnnData:
     return scdit.datasets.pbmc68k()
 
 
-def _make_adata() -> ad.AnnData:
-    """120 cells x 40 genes of three types in two batches, drawn from negative binomials."""
+def _make_adata(n_cells: int = 120) -> ad.AnnData:
+    """Cells x 40 genes of three types in two batches, drawn from negative binomials."""
     rng = np.random.default_rng(0)
-    n_cells, n_genes = 120, 40
+    n_genes = 40
     types = rng.choice(["B", "NK", "T"], n_cells, p=[0.5, 0.2, 0.3])
     profiles = rng.gamma(0.5, size=(3, n_genes)) + 0.05
     profiles /= profiles.sum(1, keepdims=True)
@@ -53,7 +53,7 @@ def _make_adata() -> ad.AnnData:
 
 @pytest.fixture(scope="session")
 def make_adata():
-    """A function that makes the same small data set at every call."""
+    """A function that makes the same small data set, of 120 or another number of cells."""
     return _make_adata
 
 

@@ -36,11 +36,11 @@ def test_a_second_training_goes_on(adata):
     np.testing.assert_array_equal(components, model.module.codec.pc_loadings)
 
 
-def test_both_losses_fall(adata):
+def test_both_losses_fall(make_adata):
     torch.manual_seed(0)
-    model = setup(adata)
+    model = setup(make_adata(500))
     model.train(
-        max_epochs={"codec": 20, "denoiser": 60},
+        max_epochs={"codec": 10, "denoiser": 20},
         batch_size=16,
         validation_size=0.3,
         train_size=0.7,

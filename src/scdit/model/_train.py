@@ -15,7 +15,6 @@ from scdit.model._checks import check_counts, check_positive_int
 from scdit.model._conditions import Condition, Number
 from scdit.module import SCDiTModule
 from scdit.train import (
-    DEFAULT_BATCH_SIZE,
     DEFAULT_EARLY_STOPPING,
     CellDataModule,
     PhasesRunner,
@@ -70,7 +69,8 @@ class TrainMixin:
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size
-            Cells per step: one number or one per phase; None for 64 (codec) and 128 (denoiser).
+            Cells per step: one number or one per phase; None for 64 (codec, and denoiser of expression) and
+            128 (denoiser of latents).
         early_stopping
             End a phase when its validation loss has stopped falling, and keep its best weights:
             one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
@@ -82,7 +82,7 @@ class TrainMixin:
         silent
             No progress bar.
         **trainer_kwargs
-            Passed to Lightning's trainer for both phases: ``precision``, ``gradient_clip_val``,
+            Passed to Lightning's trainer for all phases: ``precision``, ``gradient_clip_val``,
             ``callbacks``, ...
 
         Raises
@@ -104,10 +104,10 @@ class TrainMixin:
         def per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
             return _per_phase(name, given, {phase: defaults[phase] for phase in phases})
 
-        batch_sizes = per_phase("batch_size", batch_size, DEFAULT_BATCH_SIZE)
+        batch_sizes = per_phase("batch_size", batch_size, training.batch_size)
         if train_size is None:
-            per_choice = isinstance(early_stopping, Mapping)
-            stopping = any(early_stopping.values()) if per_choice else bool(early_stopping)
+            wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
+            stopping = early_stopping is True or any(wishes)
             # without a latent codec the denoiser can learn its cells by heart
             watched = stopping or validation_size is not None or "codec" not in phases
             train_size = default_train_size(self.adata.n_obs, watched)

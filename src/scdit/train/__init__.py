@@ -3,7 +3,6 @@
 from scdit.train._codecs import codec_training
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._defaults import (
-    DEFAULT_BATCH_SIZE,
     DEFAULT_EARLY_STOPPING,
     default_epochs,
     default_n_latent,
@@ -13,7 +12,6 @@ from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import PhasesRunner
 
 __all__ = [
-    "DEFAULT_BATCH_SIZE",
     "DEFAULT_EARLY_STOPPING",
     "CellDataModule",
     "CodecPlan",

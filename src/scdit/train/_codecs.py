@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +22,27 @@ class CodecTraining:
 
     Parameters
     ----------
-    phases
-        Names of the phases of training, the denoiser's last.
+    batch_size
+        Cells per step by default, for each phase of training; the denoiser's is the last.
     initialise
         Sets what the codec takes from the counts (cells, genes) of training cells.
     prepare
         Makes the states that the denoiser is trained on, in batches of a given size.
     """
 
-    phases: tuple[str, ...]
+    batch_size: Mapping[str, int]
     initialise: Callable[[Any, Any], None]
     prepare: Callable[[SCDiTModule, CellDataModule, int], StateDataModule]
 
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the phases, in order."""
+        return tuple(self.batch_size)
+
 
 _TRAINING: dict[type, CodecTraining] = {
-    LatentCodec: CodecTraining(("codec", "denoiser"), initialise_latent, prepare_latents),
-    ExpressionCodec: CodecTraining(("denoiser",), initialise_expression, prepare_expression),
+    LatentCodec: CodecTraining({"codec": 64, "denoiser": 128}, initialise_latent, prepare_latents),
+    ExpressionCodec: CodecTraining({"denoiser": 64}, initialise_expression, prepare_expression),
 }
 
 

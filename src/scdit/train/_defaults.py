@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-DEFAULT_BATCH_SIZE = {"codec": 64, "denoiser": 128}
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _FEW_CELLS = 5_000
 _PASSES = {"codec": 25, "denoiser": 100}
