@@ -24,9 +24,11 @@ from scdit.diffusion import sampler_names
 
 ROOT = Path(__file__).parents[1]
 STEPS = (5, 10, 20, 50, 100, 250, 1000)
+# samplers of second order are at their limit long before: what more steps cost is not spent on them
+MOST_STEPS = {"ab2": 100, "dpmpp_2m": 100, "heun": 100, "euler": 250}
 CALLS_PER_STEP = {"heun": 2}
 METRICS = (
-    "c2st_rf_pca", "c2st_rf_genes", "c2st_lr_genes", "mmd", "w2", "pc_sd_ratio",
+    "c2st_rf_pca", "c2st_rf_genes", "mmd", "w2", "pc_sd_ratio",
     "paper_kl", "paper_wasserstein", "paper_mmd",
 )  # fmt: skip
 
@@ -107,6 +109,8 @@ def main() -> None:
             }
             for n_steps in args.steps:
                 for sampler in args.samplers:
+                    if n_steps > MOST_STEPS.get(sampler, n_steps):
+                        continue
                     row = measure(model, sampler, n_steps, cells, test, args.labels, args.seed)
                     runs["rows"].append(row)
                     value, floor = row["metrics"]["c2st_rf_pca"]["all"]

@@ -52,8 +52,8 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, BaseModelClass):
         -10, patches of 10 genes, 768 x 3 transformer, 1,000-step DDPM, eps-prediction). Arguments
         given besides go before it.
     n_latent
-        Latent codec: dimensions of the latent space; None for 8 (up to 650 cells) to 32 (from
-        9,000), as many as the cells can tell from noise.
+        Latent codec: dimensions of the latent space; None for one for every 75 cells, 8 to
+        32: few cells cannot tell many from noise.
     n_hidden, dropout_rate
         Latent codec: width of the hidden layers (256), and dropout in them (0).
     dispersion

@@ -15,6 +15,7 @@ from scdit.nn._embedding import (
     drop_conditions,
 )
 from scdit.nn._expression import ExpressionCodec
+from scdit.nn._regions import MAX_REGIONS, Regions
 from scdit.nn._tokens import DenseTokens, PatchTokens
 from scdit.nn._zero_inflated import ZeroInflatedHead
 
@@ -22,6 +23,7 @@ __all__ = [
     "CODECS",
     "CONTINUOUS",
     "DROPPED",
+    "MAX_REGIONS",
     "ConditionEmbedding",
     "DenseTokens",
     "DiT",
@@ -29,6 +31,7 @@ __all__ = [
     "LatentCodec",
     "NegativeBinomial",
     "PatchTokens",
+    "Regions",
     "TimeEmbedding",
     "ZeroInflatedHead",
     "drop_conditions",

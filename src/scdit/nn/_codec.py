@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from scdit.nn._counts import NegativeBinomial
 from scdit.nn._likelihood import cell_negative_log_likelihood
+from scdit.nn._regions import Regions
 
 _TARGET = 1e4  # counts per cell to which the encoder's input is normalised before the logarithm
 _MAX_PCS = 50
@@ -101,6 +102,7 @@ class LatentCodec(nn.Module):
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
+        self.regions = Regions(self.n_latent, n_genes)
         if dispersion == "gene-cell":
             self.theta_in = nn.Linear(self.n_latent + n_hidden, min(_RANK, n_genes))
             self.theta_out = nn.Linear(min(_RANK, n_genes), n_genes, bias=False)
@@ -123,7 +125,7 @@ class LatentCodec(nn.Module):
             The buffers by name, and ``log_proportions``, ``log_theta``, ``total`` (counts in all
             cells), each (genes,).
         """
-        for name, buffer in self.named_buffers():
+        for name, buffer in self.named_buffers(recurse=False):
             buffer.copy_(start[name])
         self.log_theta.copy_(start["log_theta"])
         nn.init.zeros_(self.encoder_skip.bias)
@@ -190,8 +192,9 @@ class LatentCodec(nn.Module):
         """Distribution of the counts (cells, genes) given states (cells, n_state)."""
         latent, log_library = state[:, : self.n_latent], state[:, self.n_latent :]
         hidden = self.decoder_hidden(latent)
-        logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden)
-        log_theta = self.log_theta.expand_as(logits)
+        shift_mean, shift_theta = self.regions(latent)
+        logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden) + shift_mean
+        log_theta = self.log_theta + shift_theta
         if self.dispersion == "gene-cell":
             log_theta = log_theta + self.theta_out(self.theta_in(torch.cat([latent, hidden], 1)))
         return NegativeBinomial(F.log_softmax(logits, dim=1) + log_library, log_theta.clamp(-5, 8))

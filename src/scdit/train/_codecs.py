@@ -13,7 +13,7 @@ from scdit.nn import ExpressionCodec, LatentCodec
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._expression import initialise_expression, prepare_expression
 from scdit.train._initialise import initialise_latent
-from scdit.train._states import prepare_latents
+from scdit.train._latents import prepare_latents
 
 
 @dataclass(frozen=True)

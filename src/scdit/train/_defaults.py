@@ -13,12 +13,12 @@ _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
 
 
 def default_n_latent(n_cells: int) -> int:
-    """A third of the square root of the number of cells, 8 to 32.
+    """One for every 75 cells, 8 to 32.
 
-    Principal components beyond about this number are twice as wide in the cells they were fitted to
-    as in others: they hold noise, which a codec would turn into differences between new cells.
+    Few cells cannot tell many components from noise, which a codec would turn into differences
+    between new cells; too few components make cells too much alike.
     """
-    return int(np.clip(round(math.sqrt(n_cells) / 3), 8, 32))
+    return int(np.clip(round(n_cells / 75), 8, 32))
 
 
 def default_train_size(n_cells: int, watched: bool) -> float:

@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdit.nn import LatentCodec
+from scdit.nn import LatentCodec, Regions
 from scdit.train import default_epochs, default_n_latent, default_train_size
 from scdit.train._initialise import initialise_latent
-from scdit.train._states import calibrate_marginals
+from scdit.train._marginals import calibrate_marginals, calibrate_regions
 
 
 @pytest.fixture
@@ -63,6 +63,53 @@ def test_calibration_brings_the_zero_fractions_back(counts):
     assert before > 0.03
     assert after < before / 2
     assert after < 0.03
+
+
+def test_regions_bring_marginals_back_where_one_shift_cannot():
+    """A gene that is on in half of the cells, and off in the others, by a decoder that is told too little."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1], 400)
+    proportions = rng.gamma(1, size=(2, 30)) + 0.05
+    proportions[:, 0] = [0.2, 6.0]
+    proportions /= proportions.sum(1, keepdims=True)
+    counts = sp.csr_matrix(rng.poisson(300 * proportions[kind]))
+    x = torch.tensor(counts.toarray(), dtype=torch.float32)
+    codec = LatentCodec(30, n_latent=2).eval()
+    initialise_latent(codec, counts)
+    with torch.no_grad():
+        states, _ = codec.encode(x)
+        codec.decoder_linear.weight.mul_(0.7)
+
+        def error():
+            made = codec.decode(states).log_mean.exp()
+            return [
+                (made[kind == k].mean(0) / x[kind == k].mean(0)).log()[0].abs() for k in (0, 1)
+            ]
+
+        calibrate_marginals(codec, states, counts)
+        before = error()
+        calibrate_regions(codec, states, counts)
+        after = error()
+        assert max(before) > 0.2
+        assert max(after) < 0.5 * max(before)
+        # a second calibration begins anew
+        calibrate_marginals(codec, states, counts)
+        calibrate_regions(codec, states, counts)
+        assert max(error()) < 0.5 * max(before)
+
+
+def test_points_far_from_unused_regions_are_shifted_by_their_own():
+    regions = Regions(2, 3)
+    z = torch.tensor([[-5.0, 0.0], [5.0, 0.0], [0.0, 0.0]])
+    assert not torch.stack(regions(z)).any()
+    centres = torch.tensor([[-5.0, 0.0], [5.0, 0.0]])
+    shift = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]])
+    regions.set(centres, 1.0, shift, 2 * shift)
+    mean, theta = regions(z)
+    torch.testing.assert_close(mean, torch.cat([shift, shift.mean(0, keepdim=True)]))
+    torch.testing.assert_close(theta, 2 * mean)
+    regions.clear()
+    assert not torch.stack(regions(z)).any()
 
 
 @pytest.mark.parametrize("n_cells", [2, 50, 500, 5_000, 100_000, 10_000_000])

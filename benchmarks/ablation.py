@@ -1,0 +1,167 @@
+"""What each part of the default model buys: the same model without it.
+
+Trains each variant on 80% of the cells and lets it make as many cells of every label as are held out, in
+several draws. The posterior is no generator: training cells are encoded, a state of each is drawn and decoded
+with the cell's own depth, which bounds what any diffusion over these latents can reach. Results are kept as
+JSON, where a variant that is repeated replaces the older one; a Markdown table is made from all of them.
+
+    python benchmarks/ablation.py --data pbmc3k.h5ad --drop-labels unassigned
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scvi
+import torch
+from baselines import as_cells
+from fragments import pipes, write_fragment
+from splits import split
+from trial import describe_machine, describe_versions
+
+import scdit
+from scdit.diffusion import KeyedNoise
+
+ROOT = Path(__file__).parents[1]
+POSTERIOR = "posterior resampling"
+# arguments of the model, arguments of train, and what is replaced by what in the package
+VARIANTS: dict[str, tuple[dict, dict, dict]] = {
+    "default": ({}, {}, {}),
+    "a tenth of the cells held out, early stopping": ({}, {"early_stopping": {"denoiser": True}}, {}),
+    "early stopping of the codec as well": ({}, {"early_stopping": True}, {}),
+    "counts not capped": (
+        {}, {}, {"scdit.train._initialise._caps": lambda counts: np.full(counts.shape[1], np.inf)},
+    ),
+    "marginals not calibrated": ({}, {}, {"scdit.train._states.calibrate_marginals": lambda *_: None}),
+    "no priors on the decoder": (
+        {}, {}, {f"scdit.nn._codec._PRIOR_{name}": 0.0 for name in ("LINEAR", "NONLINEAR", "THETA")},
+    ),
+    "dispersion per gene": ({"dispersion": "gene"}, {}, {}),
+    "32 latent dimensions": ({"n_latent": 32}, {}, {}),
+}  # fmt: skip
+COLUMNS = (
+    ("c2st_rf_pca", "RF on PCs", 3),
+    ("c2st_rf_genes", "RF on genes", 3),
+    ("c2st_lr_genes", "LR on genes", 3),
+    ("coverage", "coverage", 2),
+    ("pc_sd_ratio_within", "SD ratio within labels", 2),
+    ("correlation_error", "error of correlations", 3),
+    ("detected_genes_ks", "detected genes, KS", 3),
+)
+
+
+def posterior(
+    model: scdit.SCDiT, cells: ad.AnnData, labels: np.ndarray, key: str
+) -> Callable[[int], ad.AnnData]:
+    """Return a function of a seed that resamples training cells of these labels."""
+    known = cells.obs[key].astype(str).to_numpy()
+
+    def draw(seed: int) -> ad.AnnData:
+        rng, noise = np.random.default_rng(seed), KeyedNoise(seed)
+        rows = np.concatenate(
+            [
+                rng.permutation(np.flatnonzero(known == name))[:n]
+                for name, n in zip(*np.unique(labels, return_counts=True), strict=True)
+            ]
+        )
+        found = model._posterior(None, rows)
+        state = found["mean"] + found["sd"] * rng.standard_normal(found["sd"].shape)
+        counts = model.module.draw_counts(
+            torch.from_numpy(state.astype(np.float32)), range(len(rows)), noise
+        )
+        return as_cells(counts.numpy(), cells, key, known[rows])
+
+    return draw
+
+
+def evaluate(
+    draw: Callable[[int], ad.AnnData], draws: int, train: ad.AnnData, test: ad.AnnData, key: str
+) -> dict:
+    """Return mean value and floor of each metric over some draws."""
+    tables = []
+    for seed in range(draws):
+        table = scdit.tl.evaluate(
+            test,
+            draw(seed),
+            reference=train,
+            labels_key=key,
+            metrics=[m for m, *_ in COLUMNS],
+            rng=seed,
+        )
+        tables.append(table[table["group"] == "all"].set_index("metric")[["value", "floor"]])
+    mean = sum(tables) / draws
+    return {metric: [float(f"{x:.4g}") for x in mean.loc[metric]] for metric, *_ in COLUMNS}
+
+
+def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) -> dict[str, dict]:
+    """Train a variant and evaluate its cells; of the default, its posterior as well."""
+    architecture, training, replaced = VARIANTS[name]
+    scvi.settings.seed = 0
+    cells = train.copy()  # setup_anndata writes into it
+    with ExitStack() as stack:
+        for target, value in replaced.items():
+            stack.enter_context(patch(target, value))
+        scdit.SCDiT.setup_anndata(cells, labels_key=key)
+        model = scdit.SCDiT(cells, **architecture)
+        start = time.process_time()
+        model.train(silent=True, **training)
+    seconds = round(time.process_time() - start)
+    labels = test.obs[key].astype(str).to_numpy()
+    sizes = pd.Series(labels).value_counts(sort=False).to_dict()
+    draw = {name: lambda seed: model.generate(labels=sizes, rng=seed, silent=True)}
+    if name == "default":
+        draw[POSTERIOR] = posterior(model, cells, labels, key)
+    return {
+        row: {"cpu_seconds": seconds, **evaluate(sample, draws, train, test, key)}
+        for row, sample in draw.items()
+    }
+
+
+def table(rows: dict[str, dict]) -> str:
+    """One row per variant, floor and posterior first."""
+    head = ["", *(title for _, title, _ in COLUMNS), "training, CPU s"]
+    first = next(iter(rows.values()))
+    lines = [head, ["floor (real cells)", *(f"{first[m][1]:.{d}f}" for m, _, d in COLUMNS), ""]]
+    for name in [POSTERIOR, *VARIANTS]:
+        if name in rows:
+            values = [f"{rows[name][m][0]:.{d}f}" for m, _, d in COLUMNS]
+            lines.append([name, *values, str(rows[name]["cpu_seconds"])])
+    return pipes(lines)
+
+
+def main() -> None:
+    """Run the variants asked for, and write results and table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
+    parser.add_argument("--labels", default="cell_type", help="column of cell types")
+    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
+    parser.add_argument("--hvg", type=int, help="variable genes to keep [all]")
+    parser.add_argument("--draws", type=int, default=3, help="draws of cells per model")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "ablation.json")
+    args = parser.parse_args()
+    train, test = split(
+        ad.read_h5ad(args.data), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
+    )
+    results = json.loads(args.out.read_text()) if args.out.exists() else {"rows": {}}
+    results |= {"machine": describe_machine(), "versions": describe_versions()}
+    for name in args.variants:
+        new = run(name, train, test, args.labels, args.draws)
+        results["rows"].update(new)
+        for row, values in new.items():
+            print(row, {m: values[m][0] for m, *_ in COLUMNS}, flush=True)
+        args.out.write_text(json.dumps(results) + "\n")
+    write_fragment("ablation", table(results["rows"]))
+
+
+if __name__ == "__main__":
+    main()
