@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 import anndata as ad
+import numpy as np
 from models import fit
 from records import FIGURES, write
 from splits import split
@@ -18,6 +19,7 @@ from splits import split
 import scdit
 
 SCALES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+MAX_CELLS = 1000  # held-out cells that are compared
 METRICS = {
     "label_fidelity": "fidelity",
     "pc_sd_ratio_within": "SD ratio",
@@ -77,6 +79,8 @@ def main() -> None:
     adata = adata[~adata.obs[args.labels].isin(args.drop_labels)].copy()
     adata.obs["group"] = adata.obs[keys].astype(str).agg("|".join, axis=1)
     train, test = split(adata, "group", n_top_genes=args.hvg)
+    chosen = np.random.default_rng(0).permutation(test.n_obs)[:MAX_CELLS]
+    test = test[np.sort(chosen)].copy()
     covariates = [args.condition] if args.condition else None
     name = args.data.stem.split("_")[0]
     model = fit(

@@ -4,7 +4,7 @@ A classifier of real training cells names the cells along the path, and the dist
 training cells says whether there are such cells at all. Beside :meth:`scdit.SCDiT.interpolate` stand a
 straight line in latent space, and at each weight a mixture of cells of the two ends.
 
-    python benchmarks/interpolation.py --data paul15.h5ad --chain 7MEP 1Ery 2Ery 3Ery 4Ery 5Ery 6Ery
+    python benchmarks/interpolation.py --data paul15.h5ad --chain 7MEP 6Ery 5Ery 4Ery 3Ery 2Ery 1Ery
 """
 
 import argparse

@@ -28,7 +28,7 @@ from unseen import log_expression
 
 import scdit
 
-N_GENES, N_PCS, N_REPEATS = 2000, 30, 5
+N_GENES, N_PCS, N_REPEATS = 2000, 30, 3
 
 
 def logistic(balance: str | None, seed: int) -> ClassifierMixin:

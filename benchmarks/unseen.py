@@ -5,7 +5,8 @@ with them. Both make such cells, which are compared with held-out real ones, bes
 that label, latent arithmetic in the space of the first model (scGen, Lotfollahi et al. 2019), and real
 training cells (the floor).
 
-    python benchmarks/unseen.py --data kang_ifnb.h5ad --label "CD14+ Monocytes" --value stim
+    python benchmarks/unseen.py --data kang_ifnb.h5ad --label "CD14+ Monocytes" --value stim \
+        --relative "FCGR3A+ Monocytes"
 
 Genes are chosen on all training cells. Response genes, and the principal components in which the MMD is
 taken, are found on training cells that are not compared with anything.
@@ -13,10 +14,12 @@ taken, are found on training cells that are not compared with anything.
 
 import argparse
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from models import fit
@@ -80,26 +83,39 @@ class Judge:
 
 
 @torch.inference_mode()
+def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> ad.AnnData:
+    """Counts drawn from the decoder of a model, for latent states and library sizes."""
+    state = np.hstack([latent, np.log(library)[:, None]]).astype(np.float32)
+    noise = scdit.diffusion.KeyedNoise(0)
+    counts = model.module.draw_counts(torch.from_numpy(state), range(len(state)), noise)
+    return ad.AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
+
+
+def encoded(model: scdit.SCDiT, cells: ad.AnnData) -> ad.AnnData:
+    """Cells, encoded and decoded again: what the codec can show of them."""
+    return decode(model, model.get_latent_representation(cells), cells.X.sum(1).A1)
+
+
 def latent_arithmetic(
-    model: scdit.SCDiT, source: np.ndarray, labels_key: str, key: str, value: str
+    model: scdit.SCDiT,
+    source: np.ndarray,
+    others: Sequence[str],
+    column: pd.Series,
+    is_value: pd.Series,
 ) -> ad.AnnData:
     """Training cells `source`, moved by the shift that the condition is to other labels.
 
-    The shift is that of the latent means, each label that has both conditions weighing the same; the
-    library sizes stay those of the source cells.
+    The shift is the difference of latent means, each of the labels `others` in `column` weighing the
+    same; the library sizes stay those of the source cells.
     """
-    latent, obs = model.get_latent_representation(), model.adata.obs
-    is_value = obs[key].eq(value).to_numpy()
-    shifts = []
-    for label in obs[labels_key].unique():
-        cells = obs[labels_key].eq(label).to_numpy()
-        if (cells & is_value).any():
-            shifts.append(latent[cells & is_value].mean(0) - latent[cells & ~is_value].mean(0))
-    library = np.log(np.asarray(model.adata.X[source].sum(1)))
-    state = np.hstack([latent[source] + np.mean(shifts, axis=0), library]).astype(np.float32)
-    noise = scdit.diffusion.KeyedNoise(0)
-    counts = model.module.draw_counts(torch.from_numpy(state), range(len(source)), noise)
-    return ad.AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
+    latent = model.get_latent_representation()
+    shifts = [
+        latent[(column.eq(other) & is_value).to_numpy()].mean(0)
+        - latent[(column.eq(other) & ~is_value).to_numpy()].mean(0)
+        for other in others
+    ]
+    moved = latent[source] + np.mean(shifts, axis=0)
+    return decode(model, moved, model.adata.X[source].sum(1).A1)
 
 
 def main() -> None:
@@ -112,6 +128,9 @@ def main() -> None:
     parser.add_argument("--condition", default="condition", help="column of the condition")
     parser.add_argument("--label", required=True, help="label of the combination")
     parser.add_argument("--value", required=True, help="value of the condition")
+    parser.add_argument(
+        "--relative", help="a label whose response is like that of the one left out"
+    )
     parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
@@ -152,24 +171,33 @@ def main() -> None:
                 rng=0, silent=True, **guidance,
             )  # fmt: skip
 
-    source = np.flatnonzero(unseen.adata.obs[args.labels] == args.label)
-    source = np.random.default_rng(0).permutation(source)[:n]
+    column, is_value = known.obs[args.labels], known.obs[args.condition].eq(args.value)
+    source = np.random.default_rng(0).permutation(np.flatnonzero(column.eq(args.label)))[:n]
+    arithmetic = {
+        "mean shift of the others": [x for x in column.unique() if x != args.label],
+        **({f"shift of {args.relative}": [args.relative]} if args.relative else {}),
+    }
     rows = [
         judge("floor: real training cells", floor),
+        judge("these, through the codec that has not seen them", encoded(unseen, floor)),
         judge("control cells", cells(train, False)),
-        judge(
-            "latent arithmetic",
-            latent_arithmetic(unseen, source, args.labels, args.condition, args.value),
+        *(
+            judge(
+                f"latent arithmetic, {name}",
+                latent_arithmetic(unseen, source, others, column, is_value),
+            )
+            for name, others in arithmetic.items()
         ),
         judge("seen, joint", generate(seen)),
-        judge("unseen, joint", generate(unseen)),
     ]
-    for scale in (1.5, 2.0):
-        rows.append(judge(f"unseen, joint, scale {scale}", generate(unseen, guidance_scale=scale)))
-    for scale in (1.0, 1.5):
+    for scale in (1.0, 2.0, 3.0):
+        rows.append(judge(f"unseen, joint, {scale:g}", generate(unseen, guidance_scale=scale)))
+    for scale in (1.0, 2.0, 3.0):
         scales = {args.labels: 1.0, args.condition: scale}
         rows.append(
-            judge(f"unseen, compositional, 1 and {scale}", generate(unseen, guidance_scale=scales))
+            judge(
+                f"unseen, compositional, 1 and {scale:g}", generate(unseen, guidance_scale=scales)
+            )
         )
     write("unseen", rows)
 
