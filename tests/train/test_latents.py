@@ -7,7 +7,7 @@ import torch
 
 from scdit.nn import LatentCodec, Regions
 from scdit.train import default_epochs, default_n_latent, default_train_size
-from scdit.train._initialise import initialise_latent
+from scdit.train._initialise import initialise_latent, n_reproducible
 from scdit.train._marginals import calibrate_marginals, calibrate_regions
 
 
@@ -112,11 +112,23 @@ def test_points_far_from_unused_regions_are_shifted_by_their_own():
     assert not torch.stack(regions(z)).any()
 
 
+def test_components_that_other_cells_have_are_counted():
+    rng = np.random.default_rng(0)
+    programmes = rng.standard_normal((10, 4_000)) * (rng.random((10, 4_000)) < 0.2)
+    rates = 0.3 * np.exp(0.35 * rng.standard_normal((1_200, 10)) @ programmes)
+    counts = sp.csr_matrix(rng.poisson(rates.clip(0, 20)))
+    assert n_reproducible(counts, 50) == pytest.approx(10, abs=1)
+    assert n_reproducible(sp.csr_matrix(rng.poisson(0.3, (1_200, 4_000))), 50) <= 2
+    assert default_n_latent(1_200, counts) == n_reproducible(counts, 50)
+    assert default_n_latent(400, counts[:400]) == 8  # at most one for every 75 cells
+    assert default_n_latent(20_000, None) == 32
+
+
 @pytest.mark.parametrize("n_cells", [2, 50, 500, 5_000, 100_000, 10_000_000])
 def test_defaults_stay_within_bounds(n_cells):
     epochs = default_epochs(n_cells, {"codec": 64, "denoiser": 128})
     assert min(epochs.values()) >= 1
-    assert 8 <= default_n_latent(n_cells) <= 32
+    assert 8 <= default_n_latent(n_cells, None) <= 32
     assert default_train_size(n_cells, watched=True) == 0.9
     if n_cells >= 500:
         steps = {

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
+
 from scdit.model._checks import did_you_mean
 from scdit.train import default_n_latent
 
@@ -52,7 +55,11 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def resolve_architecture(
-    codec: str | None, preset: str | None, given: Mapping[str, Any], n_cells: int, n_genes: int
+    codec: str | None,
+    preset: str | None,
+    given: Mapping[str, Any],
+    shape: tuple[int, int],
+    counts: sp.spmatrix | np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Every argument of the model that was left at None, filled in.
 
@@ -62,8 +69,10 @@ def resolve_architecture(
         Names of a codec and of a preset; None for the latent codec and for none.
     given
         The other arguments by name, None where the user said nothing.
-    n_cells, n_genes
-        Size of the data, which some defaults follow.
+    shape
+        Number of cells and genes, which some defaults follow.
+    counts
+        Counts (cells, genes), which others follow; None where they are not at hand.
 
     Returns
     -------
@@ -89,10 +98,10 @@ def resolve_architecture(
     foreign = sorted(set(said) - set(defaults))
     if foreign:
         raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
-    if defaults.get("n_latent", 0) is None:
-        defaults["n_latent"] = default_n_latent(n_cells)
-    if "patch_size" in defaults:
-        defaults["patch_size"] = min(defaults["patch_size"], n_genes)
+    if codec == "latent" and "n_latent" not in said:
+        defaults["n_latent"] = default_n_latent(shape[0], counts)
+    if codec == "expression":
+        defaults["patch_size"] = min(defaults["patch_size"], shape[1])
     return {"codec": codec, **defaults, **said}
 
 

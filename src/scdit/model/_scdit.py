@@ -52,8 +52,8 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, BaseModelClass):
         -10, patches of 10 genes, 768 x 3 transformer, 1,000-step DDPM, eps-prediction). Arguments
         given besides go before it.
     n_latent
-        Latent codec: dimensions of the latent space; None for one for every 75 cells, 8 to
-        32: few cells cannot tell many from noise.
+        Latent codec: dimensions of the latent space; None for as many as the data have
+        principal components that other cells have too, 8 to 32.
     n_hidden, dropout_rate
         Latent codec: width of the hidden layers (256), and dropout in them (0).
     dispersion
@@ -131,9 +131,11 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, BaseModelClass):
     ):
         given = {name: value for name, value in locals().items() if name in _ARCHITECTURE}
         super().__init__(adata, registry)
-        chosen = resolve_architecture(
-            codec, preset, given, self.summary_stats.n_cells, self.summary_stats.n_vars
+        shape = self.summary_stats.n_cells, self.summary_stats.n_vars
+        counts = (
+            None if adata is None else self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         )
+        chosen = resolve_architecture(codec, preset, given, shape, counts)
         # recorded as resolved: a model that is loaded with other data keeps its sizes
         self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
         self._conditions = self._registered_conditions()

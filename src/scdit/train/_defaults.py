@@ -5,20 +5,35 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.sparse as sp
+
+from scdit.train._initialise import n_reproducible
 
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _FEW_CELLS = 5_000
+_CELLS_PER_LATENT, _LATENT = 75, (8, 32)
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
 
 
-def default_n_latent(n_cells: int) -> int:
-    """One for every 75 cells, 8 to 32.
+def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> int:
+    """As many latent dimensions as the data have principal components, 8 to 32.
 
-    Few cells cannot tell many components from noise, which a codec would turn into differences
-    between new cells; too few components make cells too much alike.
+    Components that are noise of the cells they were fitted to would be turned into differences
+    between new cells; too few make cells too much alike. Few cells cannot tell how many there are:
+    at most one for every 75 cells. Many can tell more than 32.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells.
+    counts
+        Their counts (cells, genes); None where they are not at hand.
     """
-    return int(np.clip(round(n_cells / 75), 8, 32))
+    n = n_cells // _CELLS_PER_LATENT
+    if counts is not None and _LATENT[0] < n < _FEW_CELLS // _CELLS_PER_LATENT:
+        n = min(n, n_reproducible(counts, min(50, counts.shape[1])))
+    return int(np.clip(n, *_LATENT))
 
 
 def default_train_size(n_cells: int, watched: bool) -> float:

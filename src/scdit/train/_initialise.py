@@ -10,6 +10,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from scdit.nn import LatentCodec
 
 _NEVER = 1e-12  # proportion of a gene without counts
+_REPRODUCIBLE = 1 / 3  # share of a component's variance that has to be there in other cells
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -97,6 +98,24 @@ def principal_components(
     components *= np.sign(components[np.arange(k), largest])[:, None]
     loadings[:, :k], sd[:k] = components.T, np.maximum(singular / np.sqrt(cells), 1e-3)
     return mean, loadings, sd
+
+
+def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
+    """Number of the first `n` principal components of most cells that the other cells have too.
+
+    They are fitted to four fifths of the cells (cells, genes), and count if at least a third of
+    their variance is there in the others. What is left is noise of the cells they were fitted to.
+    """
+    counts = sp.csr_matrix(counts, dtype=np.float64)
+    library = np.asarray(counts.sum(axis=1)).ravel()
+    counts = _capped(counts, _caps(counts))
+    order = np.random.default_rng(0).permutation(counts.shape[0])
+    held_out, fitted = np.split(order, [len(order) // 5])
+    mean, loadings, sd = principal_components(counts[fitted], library[fitted], n)
+    log = sp.csr_matrix(sp.diags(1e4 / library[held_out]) @ counts[held_out])
+    log.data = np.log1p(log.data)
+    variance = ((log @ loadings - mean @ loadings) ** 2).mean(axis=0)
+    return int((variance > _REPRODUCIBLE * sd**2).sum())
 
 
 def _moments(
