@@ -8,7 +8,6 @@ JSON, where a variant that is repeated replaces the older one; a Markdown table 
     python benchmarks/ablation.py --data pbmc3k.h5ad --drop-labels unassigned
 """
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -21,9 +20,9 @@ import numpy as np
 import pandas as pd
 import scvi
 import torch
+from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
-from splits import split
 from trial import describe_machine, describe_versions
 
 import scdit
@@ -138,20 +137,12 @@ def table(rows: dict[str, dict]) -> str:
 
 def main() -> None:
     """Run the variants asked for, and write results and table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, help="variable genes to keep [all]")
+    parser = data_parser(__doc__)
     parser.add_argument("--draws", type=int, default=3, help="draws of cells per model")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "ablation.json")
     args = parser.parse_args()
-    train, test = split(
-        ad.read_h5ad(args.data), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
-    )
+    train, test = read_split(args)
     results = json.loads(args.out.read_text()) if args.out.exists() else {"rows": {}}
     results |= {"machine": describe_machine(), "versions": describe_versions()}
     for name in args.variants:

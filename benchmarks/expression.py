@@ -8,15 +8,14 @@ one; a Markdown table is made from all of them.
     python benchmarks/expression.py --data pbmc3k.h5ad --variants default "random order"
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
 
 import anndata as ad
 import scvi
+from arguments import data_parser, read_split
 from fragments import pipes, write_fragment
-from splits import split
 from trial import describe_machine, describe_versions
 
 import scdit
@@ -98,20 +97,12 @@ def table(results: dict) -> str:
 
 def main() -> None:
     """Run the variants asked for and write results and table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, default=2000, help="variable genes to keep")
+    parser = data_parser(__doc__, hvg=2000)
     parser.add_argument("--epochs", type=int, default=20, help="passes over the training cells")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "expression.json")
     args = parser.parse_args()
-    train, test = split(
-        ad.read_h5ad(args.data), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
-    )
+    train, test = read_split(args)
     results = json.loads(args.out.read_text()) if args.out.exists() else {"variants": {}}
     results |= {"machine": describe_machine(), "versions": describe_versions()}
     for name in args.variants:

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-TABLES = Path(__file__).parents[1] / "docs" / "tables"
+FIGURES = Path(__file__).parents[1] / "docs" / "figures"
 
 
 def write_fragment(name: str, text: str) -> None:
     """Write a Markdown fragment that a page includes."""
-    TABLES.mkdir(parents=True, exist_ok=True)
-    (TABLES / f"{name}.md").write_text(text)
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    (FIGURES / f"{name}.md").write_text(text)
 
 
 def pipes(lines: list[list[str]]) -> str:

@@ -7,13 +7,14 @@ With a condition, each of the two is guided on its own as well, with scale 1 for
 cells have the test set's conditions; the floor is real training cells in their place.
 """
 
-import argparse
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
+from arguments import data_parser
+from fragments import FIGURES
 from models import fit
-from records import FIGURES, write
+from records import write
 from splits import split
 
 import scdit
@@ -63,14 +64,8 @@ def draw(rows: list[dict], floor: dict, path: Path) -> None:
 
 def main() -> None:
     """Train what is missing, measure, and write table and figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of labels")
+    parser = data_parser(__doc__)
     parser.add_argument("--condition", help="column of a second condition")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, help="number of variable genes [all]")
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 

@@ -7,22 +7,22 @@ straight line in latent space, and at each weight a mixture of cells of the two 
     python benchmarks/interpolation.py --data paul15.h5ad --chain 7MEP 6Ery 5Ery 4Ery 3Ery 2Ery 1Ery
 """
 
-import argparse
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import scipy.sparse as sp
 import torch
+from arguments import data_parser, read_split
+from fragments import FIGURES
 from models import fit
-from records import FIGURES, write
+from records import write
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from splits import split
 from unseen import log_expression
 
 import scdit
@@ -120,16 +120,12 @@ def draw(shares: np.ndarray, chain: list[str], path: Path) -> None:
 
 def main() -> None:
     """Train what is missing, measure, and write table and figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of labels")
+    parser = data_parser(__doc__)
     parser.add_argument("--chain", nargs="+", required=True, help="labels in their real order")
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 
-    train, test = split(ad.read_h5ad(args.data), args.labels)
+    train, test = read_split(args)
     model = fit(train, args.models, args.data.stem, labels_key=args.labels)
     judge = Judge(train, test, args.labels, args.chain)
     print(f"accuracy of the classifier on held-out cells: {judge.accuracy:.3f}")

@@ -7,15 +7,14 @@ JSON; a Markdown table is made from them.
     python benchmarks/per_type.py --data pbmc3k.h5ad --types "CD4 T cells" "B cells"
 """
 
-import argparse
 import json
 import time
 from pathlib import Path
 
 import anndata as ad
-import scvi
+from arguments import data_parser, read_split
 from fragments import pipes, write_fragment
-from splits import split
+from models import fit
 from trial import describe_machine, describe_versions
 
 import scdit
@@ -34,31 +33,19 @@ COLUMNS = (
 
 def train(cells: ad.AnnData, codec: str, labels_key: str | None) -> tuple[scdit.SCDiT, int]:
     """Train a model with the defaults of its codec; return it with its CPU seconds."""
-    scvi.settings.seed = 0
-    cells = cells.copy()  # setup_anndata writes into it
-    scdit.SCDiT.setup_anndata(cells, labels_key=labels_key)
-    model = scdit.SCDiT(cells, codec=codec)
     start = time.process_time()
-    model.train(silent=True)
+    model = fit(cells, None, codec, architecture={"codec": codec}, labels_key=labels_key)
     return model, round(time.process_time() - start)
 
 
 def main() -> None:
     """Train all models, compare, and write results and table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
+    parser = data_parser(__doc__, hvg=2000)
     parser.add_argument("--types", nargs="+", required=True, help="types to compare on")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, default=2000, help="variable genes to keep")
     parser.add_argument("--codecs", nargs="+", default=["expression", "latent"])
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "per_type.json")
     args = parser.parse_args()
-    cells, test = split(
-        ad.read_h5ad(args.data), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
-    )
+    cells, test = read_split(args)
     head = ["type", "codec", "model", *(title for _, title, *_ in COLUMNS), "training, CPU s"]
     lines, rows = [head], []
     for codec in args.codecs:

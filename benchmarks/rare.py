@@ -8,12 +8,12 @@ number. Principal components are those of the real training cells in all of them
     python benchmarks/rare.py --data pbmc3k.h5ad --drop-labels unassigned --min-cells 100
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
+from arguments import data_parser, read_split
 from models import fit
 from records import write
 from sklearn.base import ClassifierMixin
@@ -23,7 +23,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, recall_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from splits import split
 from unseen import log_expression
 
 import scdit
@@ -57,21 +56,13 @@ def oversample(labels: np.ndarray, min_cells: int, rng: np.random.Generator) -> 
 
 def main() -> None:
     """Train what is missing, measure, and write the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of labels")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
+    parser = data_parser(__doc__)
     parser.add_argument("--test-fraction", type=float, default=0.2)
     parser.add_argument("--min-cells", type=int, default=100, help="labels with fewer are rare")
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 
-    train, test = split(
-        ad.read_h5ad(args.data), args.labels,
-        test_fraction=args.test_fraction, drop_labels=args.drop_labels,
-    )  # fmt: skip
+    train, test = read_split(args, args.test_fraction)
     name = args.data.stem + ("" if args.test_fraction == 0.2 else f"_{args.test_fraction:g}")
     model = fit(train, args.models, name, labels_key=args.labels)
 

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import anndata as ad
-import scvi
+from models import fit
 from sampling_page import write_page
 from splits import split
 from trial import describe_machine, describe_versions
@@ -31,16 +31,6 @@ METRICS = (
     "c2st_rf_pca", "c2st_rf_genes", "mmd", "w2", "pc_sd_ratio",
     "paper_kl", "paper_wasserstein", "paper_mmd",
 )  # fmt: skip
-
-
-def train(codec: str, cells: ad.AnnData, labels_key: str, seed: int) -> scdit.SCDiT:
-    """Train a model with the defaults of its codec."""
-    scvi.settings.seed = seed
-    cells = cells.copy()  # setup_anndata writes into it
-    scdit.SCDiT.setup_anndata(cells, labels_key=labels_key)
-    model = scdit.SCDiT(cells, codec=codec)
-    model.train(silent=True)
-    return model
 
 
 def measure(
@@ -102,7 +92,8 @@ def main() -> None:
         }
         for codec in args.codecs:
             start = time.process_time()
-            model = train(codec, cells, args.labels, args.seed)
+            architecture = {"codec": codec}
+            model = fit(cells, None, codec, args.seed, architecture, labels_key=args.labels)
             runs = results.setdefault("codecs", {})[codec] = {
                 "train_cpu_seconds": round(time.process_time() - start),
                 "rows": [],

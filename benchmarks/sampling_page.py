@@ -36,7 +36,7 @@ floor is what real cells score in their place. A step is one call of the network
 
 def write_page(results: dict, path: Path) -> None:
     """Write the Markdown page, and the figure beside it."""
-    figure = path.parent / "_static" / FIGURE
+    figure = path.parent / "figures" / FIGURE
     figure.parent.mkdir(parents=True, exist_ok=True)
     draw(results, figure)
     n_train, n_test, n_genes = results["shape"]
@@ -45,7 +45,7 @@ def write_page(results: dict, path: Path) -> None:
         INTRODUCTION,
         f"`{results['data']}`: {n_train:,} training and {n_test:,} test cells, {n_genes:,} variable "
         "genes.\n",
-        f"```{{image}} _static/{FIGURE}\n:alt: AUC against network calls for each sampler\n```\n",
+        f"```{{image}} figures/{FIGURE}\n:alt: AUC against network calls for each sampler\n```\n",
     ]
     for codec, runs in results["codecs"].items():
         parts += [f"## {codec.capitalize()} codec\n", reached(runs["rows"]), table(runs["rows"])]

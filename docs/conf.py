@@ -17,8 +17,7 @@ extensions = [
     "sphinx_copybutton",
 ]
 templates_path = ["_templates"]
-html_static_path = ["_static"]
-exclude_patterns = ["_build", "tables", "**.ipynb_checkpoints", "figures/*.md"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints", "figures/*.md"]
 
 # API pages list what each package names in __all__
 autosummary_generate = True

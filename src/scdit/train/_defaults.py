@@ -17,11 +17,10 @@ _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
 
 
 def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> int:
-    """As many latent dimensions as the data have principal components, 8 to 32.
+    """As many latent dimensions as principal components are more than noise, 8 to 32.
 
-    Components that are noise of the cells they were fitted to would be turned into differences
-    between new cells; too few make cells too much alike. Few cells cannot tell how many there are:
-    at most one for every 75 cells. Many can tell more than 32.
+    The others would be turned into differences between new cells; too few make cells too much
+    alike. Few cells cannot tell how many there are: at most one for every 75 cells.
 
     Parameters
     ----------
@@ -31,7 +30,7 @@ def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> i
         Their counts (cells, genes); None where they are not at hand.
     """
     n = n_cells // _CELLS_PER_LATENT
-    if counts is not None and _LATENT[0] < n < _FEW_CELLS // _CELLS_PER_LATENT:
+    if counts is not None and n > _LATENT[0]:
         n = min(n, n_reproducible(counts, min(50, counts.shape[1])))
     return int(np.clip(n, *_LATENT))
 

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from scdit.nn import LatentCodec
 
 _NEVER = 1e-12  # proportion of a gene without counts
-_REPRODUCIBLE = 1 / 3  # share of a component's variance that has to be there in other cells
+_REPRODUCIBLE = 0.15  # share of a component's variance that has to be more than noise
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -74,8 +74,7 @@ def principal_components(
     Components that the data does not have (few cells) have zero loadings and unit deviation.
     """
     cells, genes = counts.shape
-    log = sp.csr_matrix(sp.diags(1e4 / library) @ counts)
-    log.data = np.log1p(log.data)
+    log = _log_normalised(counts, library)
     mean = np.asarray(log.mean(axis=0)).ravel()
     loadings, sd = np.zeros((genes, n)), np.ones(n)
     k = min(n, cells - 1, genes - 1)
@@ -101,21 +100,35 @@ def principal_components(
 
 
 def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
-    """Number of the first `n` principal components of most cells that the other cells have too.
+    """Number of the first `n` principal components that are more than noise.
 
-    They are fitted to four fifths of the cells (cells, genes), and count if at least a third of
-    their variance is there in the others. What is left is noise of the cells they were fitted to.
+    They are fitted to four fifths of the cells (cells, genes). In the others, each count is given
+    to one of two halves at random: what the scores of both halves share is neither noise of the
+    counting nor of the cells that were fitted to, and has to be a part of a component's variance.
     """
     counts = sp.csr_matrix(counts, dtype=np.float64)
-    library = np.asarray(counts.sum(axis=1)).ravel()
+    rng = np.random.default_rng(0)
+    cells = rng.permutation(counts.shape[0])[:_MAX_CELLS]
+    counts = counts[cells]
     counts = _capped(counts, _caps(counts))
-    order = np.random.default_rng(0).permutation(counts.shape[0])
-    held_out, fitted = np.split(order, [len(order) // 5])
-    mean, loadings, sd = principal_components(counts[fitted], library[fitted], n)
-    log = sp.csr_matrix(sp.diags(1e4 / library[held_out]) @ counts[held_out])
+    held_out, fitted = counts[: len(cells) // 5], counts[len(cells) // 5 :]
+    library = np.asarray(fitted.sum(axis=1)).ravel()
+    _, loadings, sd = principal_components(fitted, library, n)
+    half = held_out.copy()
+    half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)
+    scores = [
+        _log_normalised(part, np.asarray(part.sum(axis=1)).ravel()) @ loadings
+        for part in (half, held_out - half)
+    ]
+    shared = np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0)
+    return int((shared > _REPRODUCIBLE * sd**2).sum())
+
+
+def _log_normalised(counts: sp.csr_matrix, library: np.ndarray) -> sp.csr_matrix:
+    """Log1p of counts per 10,000; cells without counts stay zero."""
+    log = sp.csr_matrix(sp.diags(1e4 / np.maximum(library, 1)) @ counts)
     log.data = np.log1p(log.data)
-    variance = ((log @ loadings - mean @ loadings) ** 2).mean(axis=0)
-    return int((variance > _REPRODUCIBLE * sd**2).sum())
+    return log
 
 
 def _moments(
