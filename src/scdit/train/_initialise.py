@@ -11,6 +11,7 @@ from scdit.nn import LatentCodec
 
 _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.15  # share of a component's variance that has to be more than noise
+_MAX_COUNTED = 5_000  # cells in which that is looked for: a matter of seconds
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -108,7 +109,7 @@ def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
     """
     counts = sp.csr_matrix(counts, dtype=np.float64)
     rng = np.random.default_rng(0)
-    cells = rng.permutation(counts.shape[0])[:_MAX_CELLS]
+    cells = rng.permutation(counts.shape[0])[:_MAX_COUNTED]
     counts = counts[cells]
     counts = _capped(counts, _caps(counts))
     held_out, fitted = counts[: len(cells) // 5], counts[len(cells) // 5 :]
