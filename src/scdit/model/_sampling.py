@@ -1,0 +1,172 @@
+"""What generation and the path to it share: checked settings, and what the denoiser is told."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
+from scdit.model._checks import check_positive_int
+from scdit.model._conditions import Composition, Condition
+from scdit.model._requests import (
+    LibrarySize,
+    Request,
+    name_requests,
+    resolve_codes,
+    resolve_library_sizes,
+    resolve_n,
+)
+from scdit.module import SCDiTModule
+
+CONDITIONS, LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
+_DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
+
+
+class SamplingMixin:
+    """Adds :meth:`denoising_path` to the model, and what :class:`GenerateMixin` needs besides."""
+
+    module: SCDiTModule
+    is_trained_: bool
+    composition_: dict
+    _conditions: list[Condition]
+
+    def denoising_path(
+        self,
+        n: int = 500,
+        *,
+        n_frames: int = 6,
+        labels: Request = None,
+        batch: Request = None,
+        covariates: Mapping[str, Request] | None = None,
+        sampler: str = "ab2",
+        n_steps: int | None = None,
+        rng: int | np.random.Generator | np.random.SeedSequence | None = None,
+    ) -> tuple[np.ndarray, pd.DataFrame]:
+        """States of new cells on their way from noise, for :func:`scdit.pl.denoising`.
+
+        Parameters
+        ----------
+        n
+            Number of cells.
+        n_frames
+            Number of states to keep, the noise and the sample among them.
+        labels, batch, covariates, sampler, n_steps, rng
+            As in :meth:`generate`.
+
+        Returns
+        -------
+        Standardised states (n_frames, n, n_state), and the cells' conditions as in ``obs``.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            As in :meth:`generate`, or if there are fewer steps than frames.
+        """
+        times, options = self._sampling_options(sampler, n_steps, "uniform", None, 1.0)
+        if not 2 <= n_frames <= len(times):
+            raise ValueError(f"n_frames must be 2 to {len(times)}, got {n_frames}")
+        requests = name_requests(self._conditions, labels, batch, covariates)
+        n = resolve_n(n, requests)
+        noise, composition = KeyedNoise(rng), Composition(**self.composition_)
+        codes = resolve_codes(
+            self._conditions,
+            composition,
+            requests,
+            n,
+            noise.generator(CONDITIONS),
+        )
+        sizes = resolve_library_sizes(
+            self._library_size("model"), composition, codes, n, noise.generator(LIBRARY)
+        )
+        cells = range(n)
+        states = list(
+            self.module.path(self._codes_of(cells, codes, sizes), cells, noise, times, **options)
+        )
+        kept = np.linspace(0, len(times) - 1, n_frames).round().astype(int)
+        return torch.stack([states[i] for i in kept]).cpu().numpy(), self._obs(codes)
+
+    def _sampling_options(
+        self,
+        sampler: str,
+        n_steps: int | None,
+        spacing: str,
+        eta: float | None,
+        guidance_scale: float | Mapping[str, float],
+    ) -> tuple[torch.Tensor, dict[str, Any]]:
+        """Time grid and checked settings of the sampler, by the names the module knows."""
+        if not self.is_trained_:
+            raise RuntimeError("this model is not trained: call model.train() first")
+        if sampler not in SAMPLERS:
+            known = ", ".join(sampler_names())
+            raise ValueError(f"unknown sampler {sampler!r}: choose one of {known}")
+        n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
+        check_positive_int("n_steps", n_steps)
+        self.module.eval()
+        return time_grid(int(n_steps), self.module.schedule, spacing), {
+            "sampler": sampler,
+            "guidance_scale": self._guidance(guidance_scale),
+            **_eta_option(sampler, eta),
+        }
+
+    def _obs(
+        self, codes: Mapping[str, np.ndarray], names: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The conditions of cells under the user's columns, with the training categories."""
+        return pd.DataFrame(
+            {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=names
+        )
+
+    def _library_size(self, request: LibrarySize) -> LibrarySize:
+        """The request as it can be met: the states of some codecs have no library size."""
+        is_model = isinstance(request, str) and request == "model"
+        return "empirical" if is_model and self.module.context_names else request
+
+    def _codes_of(
+        self, cells: range, codes: Mapping[str, np.ndarray], sizes: np.ndarray | None
+    ) -> dict[str, torch.Tensor]:
+        """All that the denoiser is told of a range of cells, on the module's device."""
+        rows, device = slice(cells.start, cells.stop), self.module.device
+        told = {
+            c.name: torch.from_numpy(c.standardise(codes[c.name][rows])).to(device)
+            for c in self._conditions
+        }
+        for name in self.module.context_names:
+            wanted = torch.from_numpy(np.asarray(sizes)[rows]).to(device)
+            told[name] = self.module.codec.library_code(wanted)
+        return told
+
+    def _guidance(self, scale: float | Mapping[str, float]) -> float | dict[str, float]:
+        """Check a guidance scale; a mapping from columns becomes one from internal names."""
+        scales = scale if isinstance(scale, Mapping) else {"guidance_scale": scale}
+        for name, value in scales.items():
+            if not np.isfinite(value) or value < 0:
+                raise ValueError(f"guidance_scale must be at least 0, got {value} for {name}")
+        if not isinstance(scale, Mapping):
+            return float(scale)
+        name_of = {condition.key: condition.name for condition in self._conditions}
+        if not scale:
+            raise ValueError("guidance_scale is a mapping that names no condition")
+        unknown = set(scale) - set(name_of)
+        if unknown:
+            raise ValueError(
+                f"guidance_scale names {sorted(unknown)}; registered: {', '.join(name_of) or 'none'}"
+            )
+        return {name: float(scale.get(key, 1.0)) for key, name in name_of.items()}
+
+
+def _eta_option(sampler: str, eta: float | None) -> dict[str, float]:
+    """``eta`` as an option of the sampler, checked; nothing if it was not given."""
+    if eta is None:
+        return {}
+    if "eta" not in inspect.signature(SAMPLERS[sampler]).parameters:
+        raise ValueError(f"eta is an option of ddim, not of {sampler}")
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], got {eta}")
+    return {"eta": float(eta)}
