@@ -13,7 +13,7 @@ def importable(monkeypatch):
         pytest.skip("the benchmarks are only in the repository")
     monkeypatch.syspath_prepend(BENCHMARKS)
     yield
-    for name in ("baselines", "quality", "splits", "tables"):
+    for name in ("baselines", "fragments", "quality", "sampling_page", "splits", "tables"):
         sys.modules.pop(name, None)
 
 
@@ -124,3 +124,44 @@ def test_floors_that_differ_are_reported():
         "c2st_rf_pca"
         in differing_floors([result("nb", 0, 0.8), result("poisson", 0, 0.8, floor=0.6)])[0]
     )
+
+
+def sampled(sampler, n_steps, calls, auc, floor=0.5):
+    metrics = ("c2st_rf_pca", "c2st_rf_genes", "pc_sd_ratio", "mmd", "w2")
+    paper = ("paper_kl", "paper_wasserstein", "paper_mmd")
+    values = {metric: {"all": [auc, floor]} for metric in metrics}
+    values |= {metric: {"all": [auc, floor], "B": [auc, floor]} for metric in paper}
+    return {
+        "sampler": sampler,
+        "n_steps": n_steps,
+        "calls": calls,
+        "cpu_ms_per_cell": 1.0,
+        "metrics": values,
+    }
+
+
+def test_steps_that_are_as_good_as_ddpm_are_found(tmp_path):
+    from sampling_page import reached, write_page
+
+    rows = [
+        sampled("ddpm", 100, 100, 0.65),
+        sampled("ddpm", 1000, 1000, 0.60),
+        sampled("ddim", 10, 10, 0.70),
+        sampled("ddim", 50, 50, 0.615),
+        sampled("ddim", 100, 100, 0.59),
+        sampled("heun", 5, 9, 0.61),
+        sampled("euler", 5, 5, 0.9),
+    ]
+    assert "`ddim` 50, `ddpm` 1000, `euler` never, `heun` 9" in reached(rows)
+    results = {
+        "data": "some",
+        "shape": [80, 20, 1000],
+        "machine": result("nb", 0, 0.5)["machine"],
+        "versions": {"python": "3", "torch": "2"},
+        "codecs": {"latent": {"train_cpu_seconds": 3, "rows": rows}},
+    }
+    write_page(results, tmp_path / "sampling.md")
+    page = (tmp_path / "sampling.md").read_text()
+    assert "| floor (real cells) |  |  | 0.500" in page
+    assert "| B | 0.50" in page
+    assert (tmp_path / "figures" / "sampling.png").stat().st_size > 1000
