@@ -117,6 +117,19 @@ def test_starts_at_the_principal_components(counts):
     np.testing.assert_allclose(codec.pc_sd[:10], expected, rtol=1e-3)
 
 
+def test_counts_of_few_cells_are_hidden_in_training_only(counts):
+    codec = LatentCodec(80)
+    initialise_latent(codec, counts)
+    x = torch.tensor(counts.toarray(), dtype=torch.float32)
+    still = [codec.eval().encode(x)[0] for _ in range(2)]
+    torch.testing.assert_close(*still, rtol=0, atol=0)
+    noisy = codec.train().encode(x)[0]
+    assert not torch.allclose(noisy[:, :-1], still[0][:, :-1], atol=1e-3)
+    torch.testing.assert_close(noisy[:, -1], x.sum(1).log())  # the library size is never hidden
+    initialise_latent(codec, sp.vstack([counts] * (5_000 // counts.shape[0] + 1)))
+    assert codec.thinning == 0
+
+
 def test_fewer_cells_and_genes_than_components():
     codec = LatentCodec(7)
     initialise_latent(codec, sp.csr_matrix(np.random.default_rng(0).poisson(3, (4, 7)) + 1))

@@ -60,6 +60,7 @@ class LatentCodec(nn.Module):
     pc_sd: Tensor
     log_library_moments: Tensor
     log_theta_trend: Tensor
+    thinning: Tensor
     conditions_on_library = False  # the library size is a part of the state
     zero_inflated = False
 
@@ -86,6 +87,8 @@ class LatentCodec(nn.Module):
         self.register_buffer("pc_sd", torch.ones(self.n_pcs))
         self.register_buffer("log_library_moments", torch.tensor([0.0, 1.0]))
         self.register_buffer("log_theta_trend", torch.zeros(n_genes))
+        # the largest share of a cell's counts that is hidden from the encoder in training
+        self.register_buffer("thinning", torch.zeros(()))
 
         def hidden(n_in: int) -> nn.Sequential:
             return nn.Sequential(
@@ -167,20 +170,32 @@ class LatentCodec(nn.Module):
     # -- counts -> state -------------------------------------------------------------------------
 
     def encode(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the state given `counts` (cells, genes)."""
-        library = counts.sum(1, keepdim=True).clamp_min(1)
-        log_library = library.log()
+        """Mean and standard deviation of the state given `counts` (cells, genes).
+
+        In training a random share of each cell's counts may be hidden: a state then has to explain
+        more than the counts it was made from. The library size is never hidden.
+        """
+        seen = self._thin(counts) if self.training and self.thinning > 0 else counts
+        library = seen.sum(1, keepdim=True).clamp_min(1)
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = torch.log1p(counts.minimum(self.cap) * (_TARGET / library))
+        normalised = torch.log1p(seen.minimum(self.cap) * (_TARGET / library))
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
         centre, spread = self.log_library_moments
-        inputs = torch.cat([scores, (log_library - centre) / spread], dim=1)
+        inputs = torch.cat([scores, (library.log() - centre) / spread], dim=1)
         shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
         mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
+        log_library = counts.sum(1, keepdim=True).clamp_min(1).log()
         return (
             torch.cat([mean, log_library], dim=1),
             torch.cat([sd, torch.zeros_like(log_library)], dim=1),
         )
+
+    def _thin(self, counts: Tensor) -> Tensor:
+        share = 1 - self.thinning * torch.rand(len(counts), device=counts.device)
+        rows, columns = torch.nonzero(counts, as_tuple=True)
+        thinned = torch.zeros_like(counts)
+        thinned[rows, columns] = torch.binomial(counts[rows, columns], share[rows])
+        return thinned
 
     def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and scale of the diffusion's space, given moments of the state (n_state,)."""

@@ -199,5 +199,6 @@ class EncodedStates(Dataset):
 
 def condition_codes(manager: AnnDataManager, names: list[str]) -> dict[str, Tensor]:
     """Codes (cells,), int64, or values, float32, of registered conditions, by name."""
-    columns = {name: torch.from_numpy(manager.get_from_registry(name).ravel()) for name in names}
+    # copies: columns of a data frame are read-only
+    columns = {n: torch.from_numpy(np.array(manager.get_from_registry(n)).ravel()) for n in names}
     return {k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()}

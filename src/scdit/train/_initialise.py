@@ -11,6 +11,8 @@ from scdit.nn import LatentCodec
 
 _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.15  # share of a component's variance that has to be more than noise
+# few cells are learnt by heart unless some of their counts are hidden; of many, it hides structure
+_FEW_CELLS, _THINNING = 5_000, 0.5
 _MAX_COUNTED = 5_000  # cells in which that is looked for: a matter of seconds
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
@@ -26,6 +28,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         Counts of the training cells only, (cells, genes).
     """
     counts = sp.csr_matrix(counts, dtype=np.float64)
+    thinning = _THINNING if counts.shape[0] < _FEW_CELLS else 0.0
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
@@ -44,6 +47,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         ),
         "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
+        "thinning": np.array(thinning),
         "log_proportions": np.log(proportions),
         "total": np.asarray(counts.sum(axis=0)).ravel(),
     }
