@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from statistics import median
 
+from fragments import pipes
+
 FLOOR = "floor"
 
 # rows of the tables in their order, and what each of them is
@@ -135,7 +137,7 @@ def _section(runs: Runs) -> str:
             for row, line in zip(rows, table[1:], strict=True):
                 line += [_format([r[c] for r in by_row[row]], 1, d) for c, _, d in costs]
                 line.append(str(len(by_row[row])))
-        lines += [_pipe(head), "|---" + "|---:" * (len(head) - 1) + "|", *map(_pipe, table), ""]
+        lines.append(pipes([head, *table]))
     return "\n".join(lines)
 
 
@@ -254,7 +256,3 @@ def _format(values: list[float], factor: float, digits: int) -> str:
 def _span(values: Iterable[float], spec: str = ",") -> str:
     ends = sorted(set(values))
     return " to ".join(f"{x:{spec}}" for x in dict.fromkeys((ends[0], ends[-1])))
-
-
-def _pipe(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

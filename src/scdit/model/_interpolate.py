@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._checks import check_positive_int, did_you_mean
-from scdit.model._conditions import Composition, Condition, Number
+from scdit.model._conditions import Composition, Number
 from scdit.model._requests import resolve_codes
-from scdit.module import SCDiTModule
+from scdit.model._sampling import SamplingMixin
 from scdit.nn import DROPPED
 
 End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray
@@ -27,16 +27,12 @@ _FIRST = 1e-3  # time at which the flow leaves the data, where every prediction 
 _ENDS = 20  # first of the purposes of the random numbers that make the two ends
 
 
-class InterpolateMixin:
+class InterpolateMixin(SamplingMixin):
     """Adds :meth:`interpolate` to the model."""
 
     adata: AnnData | None
-    module: SCDiTModule
-    is_trained_: bool
     run_token_: str
-    composition_: dict
     var_: pd.DataFrame
-    _conditions: list[Condition]
 
     def interpolate(
         self,
@@ -201,10 +197,7 @@ class InterpolateMixin:
         for first in range(0, len(x), batch_size):
             rows = slice(first, first + batch_size)
             part = x[rows].astype(np.float32)
-            told = {
-                c.name: torch.from_numpy(c.standardise(codes[c.name][rows])).to(self.module.device)
-                for c in self._conditions
-            }
+            told = self._codes_of(range(first, first + len(part)), codes, None)
             start: Any = _Start(part)
             path = self.module.path(told, range(len(part)), start, times, sampler="heun")
             *_, last = path

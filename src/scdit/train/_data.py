@@ -183,12 +183,12 @@ class EncodedStates(Dataset):
         self.codes[LIBRARY_SIZE] = module.codec.library_code(library).cpu()
 
     def encode(self, cells: np.ndarray) -> Tensor:
-        """States of some cells as the codec makes them, (cells, n_state), on the CPU."""
+        """States of some cells as the codec makes them, (cells, n_state), on the module's device."""
         dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32))
-        return self.module.inference(dense)["mean"].cpu()
+        return self.module.inference(dense)["mean"]
 
     def __getitem__(self, cells: np.ndarray) -> dict[str, object]:
-        state = self.encode(cells).to(self.module.device)
+        state = self.encode(cells)
         mean, sd = self.module.standardise(state, torch.zeros_like(state))
         return {
             "mean": mean,

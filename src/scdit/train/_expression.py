@@ -9,7 +9,7 @@ import torch
 from scdit.module import SCDiTModule
 from scdit.nn import ExpressionCodec
 from scdit.train._data import CellDataModule, EncodedStates, StateDataModule
-from scdit.train._initialise import principal_components
+from scdit.train._initialise import library_sizes, principal_components
 
 _N_PCS = 50  # whose loadings tell which genes vary together
 _CELLS_AT_ONCE = 512
@@ -27,12 +27,12 @@ def initialise_expression(codec: ExpressionCodec, counts: sp.spmatrix | np.ndarr
         Counts of the training cells only, (cells, genes).
     """
     counts = sp.csr_matrix(counts, dtype=np.float64)
-    log_library = np.log(np.asarray(counts.sum(axis=1)).ravel())
+    library = library_sizes(counts)
+    log_library = np.log(library)
     order = np.arange(codec.n_genes)
     if codec.gene_order == "random":
         order = np.random.default_rng(0).permutation(order)
     elif codec.gene_order == "correlation":
-        library = np.exp(log_library)
         _, loadings, sd = principal_components(counts, library, min(_N_PCS, codec.n_genes))
         order = order_genes(loadings * sd)
     spread = max(log_library.std(), 0.05)
@@ -88,7 +88,7 @@ def prepare_expression(
     moments = torch.zeros(3, n, dtype=torch.float64)
     low, high = torch.full((n,), torch.inf), torch.full((n,), -torch.inf)
     for chunk in np.array_split(cells.train_idx, -(-cells.n_train // _CELLS_AT_ONCE)):
-        x = states.encode(chunk)
+        x = states.encode(chunk).cpu()
         low, high = low.minimum(x.amin(0)), high.maximum(x.amax(0))
         on = x.clamp_min(0).double()
         moments += torch.stack([(on > 0).double().sum(0), on.sum(0), on.pow(2).sum(0)])

@@ -11,9 +11,11 @@ from scdit.nn import LatentCodec
 
 _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.15  # share of a component's variance that has to be more than noise
-# few cells are learnt by heart unless some of their counts are hidden; of many, it hides structure
-_FEW_CELLS, _THINNING = 5_000, 0.5
-_MAX_COUNTED = 5_000  # cells in which that is looked for: a matter of seconds
+_MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
+FEW_CELLS = 5_000
+_THINNING = (
+    0.5  # few cells are learnt by heart unless counts are hidden; of many, it hides structure
+)
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -28,11 +30,11 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         Counts of the training cells only, (cells, genes).
     """
     counts = sp.csr_matrix(counts, dtype=np.float64)
-    thinning = _THINNING if counts.shape[0] < _FEW_CELLS else 0.0
+    thinning = _THINNING if counts.shape[0] < FEW_CELLS else 0.0
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
-    library = np.asarray(counts.sum(axis=1)).ravel()
+    library = library_sizes(counts)
     cap = _caps(counts)
     counts = _capped(counts, cap)
     mean, loadings, sd = principal_components(counts, library, codec.n_pcs)
@@ -52,6 +54,11 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         "total": np.asarray(counts.sum(axis=0)).ravel(),
     }
     codec.initialise({k: torch.as_tensor(v, dtype=torch.float32) for k, v in start.items()})
+
+
+def library_sizes(counts: sp.csr_matrix) -> np.ndarray:
+    """Total counts of each cell, (cells,)."""
+    return np.asarray(counts.sum(axis=1)).ravel()
 
 
 def _caps(counts: sp.csr_matrix, fraction: float = 0.0025) -> np.ndarray:
@@ -117,13 +124,11 @@ def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
     counts = counts[cells]
     counts = _capped(counts, _caps(counts))
     held_out, fitted = counts[: len(cells) // 5], counts[len(cells) // 5 :]
-    library = np.asarray(fitted.sum(axis=1)).ravel()
-    _, loadings, sd = principal_components(fitted, library, n)
+    _, loadings, sd = principal_components(fitted, library_sizes(fitted), n)
     half = held_out.copy()
     half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)
     scores = [
-        _log_normalised(part, np.asarray(part.sum(axis=1)).ravel()) @ loadings
-        for part in (half, held_out - half)
+        _log_normalised(part, library_sizes(part)) @ loadings for part in (half, held_out - half)
     ]
     shared = np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0)
     return int((shared > _REPRODUCIBLE * sd**2).sum())
