@@ -34,11 +34,14 @@ POSTERIOR = "posterior resampling"
 VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "default": ({}, {}, {}),
     "a tenth of the cells held out, early stopping": ({}, {"early_stopping": {"denoiser": True}}, {}),
-    "early stopping of the codec as well": ({}, {"early_stopping": True}, {}),
     "counts not capped": (
         {}, {}, {"scdit.train._initialise._caps": lambda counts: np.full(counts.shape[1], np.inf)},
     ),
-    "marginals not calibrated": ({}, {}, {"scdit.train._states.calibrate_marginals": lambda *_: None}),
+    "regions not calibrated": ({}, {}, {"scdit.train._latents.calibrate_regions": lambda *_: None}),
+    "marginals not calibrated at all": (
+        {}, {}, {f"scdit.train._latents.calibrate_{of}": lambda *_: None for of in ("marginals", "regions")},
+    ),
+    "no counts hidden from the encoder": ({}, {}, {"scdit.train._initialise._THINNING": 0.0}),
     "no priors on the decoder": (
         {}, {}, {f"scdit.nn._codec._PRIOR_{name}": 0.0 for name in ("LINEAR", "NONLINEAR", "THETA")},
     ),

@@ -47,7 +47,8 @@ def main() -> None:
     args = parser.parse_args()
     cells, test = read_split(args)
     head = ["type", "codec", "model", *(title for _, title, *_ in COLUMNS), "training, CPU s"]
-    lines, rows = [head], []
+    lines: dict[str, list[list[str]]] = {name: [] for name in args.types}
+    rows = []
     for codec in args.codecs:
         everything, seconds = train(cells, codec, args.labels)
         for name in args.types:
@@ -66,16 +67,16 @@ def main() -> None:
                     real, new, reference=own, labels_key=args.labels,
                     metrics=[m for m, *_ in COLUMNS],
                 ).query("group == 'all'").set_index("metric")  # fmt: skip
-                if len(lines) == 1 or lines[-1][0] != name:
+                if not lines[name]:
                     floor = [f"{table.floor[m] * f:.{d}f}" for m, _, f, d in COLUMNS]
-                    lines.append([name, "", "floor (real cells)", *floor, ""])
+                    lines[name].append([name, "", "floor (real cells)", *floor, ""])
                 values = [f"{table.value[m] * f:.{d}f}" for m, _, f, d in COLUMNS]
-                lines.append([name, codec, model, *values, str(cost)])
-                rows.append(dict(zip(head, lines[-1], strict=True)))
-                print(lines[-1], flush=True)
+                lines[name].append([name, codec, model, *values, str(cost)])
+                rows.append(dict(zip(head, lines[name][-1], strict=True)))
+                print(rows[-1], flush=True)
     results = {"rows": rows, "machine": describe_machine(), "versions": describe_versions()}
     args.out.write_text(json.dumps(results) + "\n")
-    write_fragment("per_type", pipes(lines))
+    write_fragment("per_type", pipes([head, *(line for name in lines for line in lines[name])]))
 
 
 if __name__ == "__main__":

@@ -94,7 +94,8 @@ def test_decoded_means_add_up_to_the_library_size(counts, dispersion):
     initialise_latent(codec, counts)
     state, _ = codec.eval().encode(torch.tensor(counts.toarray(), dtype=torch.float32))
     mean = codec.decode(state).log_mean.exp().sum(1)
-    np.testing.assert_allclose(mean.detach(), counts.sum(1).A1, rtol=1e-4)
+    capped = np.minimum(counts.toarray(), codec.cap.numpy()).sum(1)
+    np.testing.assert_allclose(mean.detach(), capped, rtol=1e-4)
     given = torch.full((300,), 123.0)
     mean = codec.decode(codec.with_library_size(state, given)).log_mean.exp().sum(1)
     torch.testing.assert_close(mean.detach(), given, rtol=1e-4, atol=0)
@@ -105,8 +106,8 @@ def test_starts_at_the_principal_components(counts):
     codec = LatentCodec(80, n_latent=10)
     initialise_latent(codec, counts)
     x = torch.tensor(counts.toarray(), dtype=torch.float32)
-    library = x.sum(1, keepdim=True)
-    log = torch.log1p(x.minimum(codec.cap) * 1e4 / library)
+    x = x.minimum(codec.cap)
+    log = torch.log1p(x * 1e4 / x.sum(1, keepdim=True))
     scores = (log - codec.pc_mean) @ codec.pc_loadings / codec.pc_sd
     torch.testing.assert_close(scores.mean(0), torch.zeros(50), atol=1e-3, rtol=0)
     torch.testing.assert_close(scores.var(0, correction=0), torch.ones(50), atol=1e-2, rtol=0)
@@ -125,7 +126,7 @@ def test_counts_of_few_cells_are_hidden_in_training_only(counts):
     torch.testing.assert_close(*still, rtol=0, atol=0)
     noisy = codec.train().encode(x)[0]
     assert not torch.allclose(noisy[:, :-1], still[0][:, :-1], atol=1e-3)
-    torch.testing.assert_close(noisy[:, -1], x.sum(1).log())  # the library size is never hidden
+    torch.testing.assert_close(noisy[:, -1], still[0][:, -1])  # the library size is never hidden
     initialise_latent(codec, sp.vstack([counts] * (5_000 // counts.shape[0] + 1)))
     assert codec.thinning == 0
 

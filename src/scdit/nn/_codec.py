@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scdit.nn._counts import NegativeBinomial
+from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
 from scdit.nn._regions import Regions
 
@@ -23,13 +24,15 @@ _PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_THETA = 100.0, 30.0, 0.25
 class LatentCodec(nn.Module):
     """Variational autoencoder with a negative-binomial decoder, conditioned on library size.
 
-    The encoder sees principal components of log-normalised counts and the log library size, with a
+    The encoder sees principal components of log-normalised counts and the library size, with a
     linear skip; the decoder adds a linear and a nonlinear part, so that weak programmes are there
-    from the first step. The *state* (cells, n_latent + 1) is the latent vector and, last, the log
-    library size: a diffusion over states generates both jointly.
+    from the first step. The *state* (cells, n_latent + 1) is the latent vector and, last, the
+    normal score of the library size, see :class:`LibraryScores`: a diffusion over states generates
+    both jointly.
 
-    Counts above a gene's cap are treated as the cap: without it, a few freak cells decide the
-    gene's dispersion, the principal components and when training overfits.
+    Counts above a gene's cap are treated as the cap, in the library size as well: without it, a few
+    freak cells decide the gene's dispersion, the principal components and when training overfits, and
+    the counts that are cut off would be spread over all other genes.
 
     Parameters
     ----------
@@ -58,7 +61,6 @@ class LatentCodec(nn.Module):
     pc_mean: Tensor
     pc_loadings: Tensor
     pc_sd: Tensor
-    log_library_moments: Tensor
     log_theta_trend: Tensor
     thinning: Tensor
     conditions_on_library = False  # the library size is a part of the state
@@ -85,7 +87,6 @@ class LatentCodec(nn.Module):
         self.register_buffer("pc_mean", torch.zeros(n_genes))
         self.register_buffer("pc_loadings", torch.zeros(n_genes, self.n_pcs))
         self.register_buffer("pc_sd", torch.ones(self.n_pcs))
-        self.register_buffer("log_library_moments", torch.tensor([0.0, 1.0]))
         self.register_buffer("log_theta_trend", torch.zeros(n_genes))
         # the largest share of a cell's counts that is hidden from the encoder in training
         self.register_buffer("thinning", torch.zeros(()))
@@ -106,6 +107,7 @@ class LatentCodec(nn.Module):
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
         self.regions = Regions(self.n_latent, n_genes)
+        self.library_scores = LibraryScores()
         if dispersion == "gene-cell":
             self.theta_in = nn.Linear(self.n_latent + n_hidden, min(_RANK, n_genes))
             self.theta_out = nn.Linear(min(_RANK, n_genes), n_genes, bias=False)
@@ -125,11 +127,12 @@ class LatentCodec(nn.Module):
         Parameters
         ----------
         start
-            The buffers by name, and ``log_proportions``, ``log_theta``, ``total`` (counts in all
-            cells), each (genes,).
+            The buffers by name, ``library_size`` (cells,), and ``log_proportions``, ``log_theta``,
+            ``total`` (counts in all cells), each (genes,).
         """
         for name, buffer in self.named_buffers(recurse=False):
             buffer.copy_(start[name])
+        self.library_scores.fit(start["library_size"])
         self.log_theta.copy_(start["log_theta"])
         nn.init.zeros_(self.encoder_skip.bias)
         self.encoder_skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
@@ -175,20 +178,17 @@ class LatentCodec(nn.Module):
         In training a random share of each cell's counts may be hidden: a state then has to explain
         more than the counts it was made from. The library size is never hidden.
         """
+        counts = counts.minimum(self.cap)
         seen = self._thin(counts) if self.training and self.thinning > 0 else counts
         library = seen.sum(1, keepdim=True).clamp_min(1)
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = torch.log1p(seen.minimum(self.cap) * (_TARGET / library))
+        normalised = torch.log1p(seen * (_TARGET / library))
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
-        centre, spread = self.log_library_moments
-        inputs = torch.cat([scores, (library.log() - centre) / spread], dim=1)
+        inputs = torch.cat([scores, self.library_scores(library.log())], dim=1)
         shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
         mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
-        log_library = counts.sum(1, keepdim=True).clamp_min(1).log()
-        return (
-            torch.cat([mean, log_library], dim=1),
-            torch.cat([sd, torch.zeros_like(log_library)], dim=1),
-        )
+        depth = self.library_scores(counts.sum(1, keepdim=True).clamp_min(1).log())
+        return torch.cat([mean, depth], dim=1), torch.cat([sd, torch.zeros_like(depth)], dim=1)
 
     def _thin(self, counts: Tensor) -> Tensor:
         share = 1 - self.thinning * torch.rand(len(counts), device=counts.device)
@@ -205,7 +205,8 @@ class LatentCodec(nn.Module):
 
     def decode(self, state: Tensor) -> NegativeBinomial:
         """Distribution of the counts (cells, genes) given states (cells, n_state)."""
-        latent, log_library = state[:, : self.n_latent], state[:, self.n_latent :]
+        latent = state[:, : self.n_latent]
+        log_library = self.library_scores.inverse(state[:, self.n_latent :])
         hidden = self.decoder_hidden(latent)
         shift_mean, shift_theta = self.regions(latent)
         logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden) + shift_mean
@@ -216,7 +217,8 @@ class LatentCodec(nn.Module):
 
     def with_library_size(self, state: Tensor, library_size: Tensor) -> Tensor:
         """States (cells, n_state) with given library sizes (cells,) in place of their own."""
-        return torch.cat([state[:, : self.n_latent], library_size.log()[:, None]], dim=1)
+        depth = self.library_scores(library_size.log()[:, None])
+        return torch.cat([state[:, : self.n_latent], depth], dim=1)
 
     def draw(self, state: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
         """Counts (cells, genes) for states; `uniform` gives numbers in [0, 1), (cells, genes)."""

@@ -10,13 +10,13 @@ import scipy.sparse as sp
 from scdit.train._initialise import FEW_CELLS, n_reproducible
 
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
-_CELLS_PER_LATENT, _LATENT = 75, (8, 32)
+_CELLS_PER_LATENT, _MAX_LATENT = 75, 32
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
 
 
 def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> int:
-    """As many latent dimensions as principal components are more than noise, 8 to 32.
+    """As many latent dimensions as principal components are more than noise, 1 to 32.
 
     The others would be turned into differences between new cells; too few make cells too much
     alike. Few cells cannot tell how many there are: at most one for every 75 cells.
@@ -28,10 +28,10 @@ def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> i
     counts
         Their counts (cells, genes); None where they are not at hand.
     """
-    n = n_cells // _CELLS_PER_LATENT
-    if counts is not None and n > _LATENT[0]:
+    n = min(n_cells // _CELLS_PER_LATENT, _MAX_LATENT)
+    if counts is not None and n > 1:
         n = min(n, n_reproducible(counts, min(50, counts.shape[1])))
-    return int(np.clip(n, *_LATENT))
+    return max(n, 1)
 
 
 def default_train_size(n_cells: int, watched: bool) -> float:

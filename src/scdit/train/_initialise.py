@@ -10,7 +10,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from scdit.nn import LatentCodec
 
 _NEVER = 1e-12  # proportion of a gene without counts
-_REPRODUCIBLE = 0.15  # share of a component's variance that has to be more than noise
+_REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
 _MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
 FEW_CELLS = 5_000
 _THINNING = (
@@ -34,9 +34,9 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
-    library = library_sizes(counts)
     cap = _caps(counts)
     counts = _capped(counts, cap)
+    library = library_sizes(counts)
     mean, loadings, sd = principal_components(counts, library, codec.n_pcs)
     proportions, theta, trend = _moments(counts, library)
     start = {
@@ -44,9 +44,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         "pc_mean": mean,
         "pc_loadings": loadings,
         "pc_sd": sd,
-        "log_library_moments": np.array(
-            [np.log(library).mean(), max(np.log(library).std(), 0.05)]
-        ),
+        "library_size": library,
         "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
         "thinning": np.array(thinning),
@@ -114,24 +112,35 @@ def principal_components(
 def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
     """Number of the first `n` principal components that are more than noise.
 
-    They are fitted to four fifths of the cells (cells, genes). In the others, each count is given
+    They are fitted to two thirds of the cells (cells, genes). In the others, each count is given
     to one of two halves at random: what the scores of both halves share is neither noise of the
-    counting nor of the cells that were fitted to, and has to be a part of a component's variance.
+    counting nor of the cells that were fitted to, and has to be a part of a component's variance,
+    on average over three such divisions.
     """
     counts = sp.csr_matrix(counts, dtype=np.float64)
     rng = np.random.default_rng(0)
     cells = rng.permutation(counts.shape[0])[:_MAX_COUNTED]
-    counts = counts[cells]
-    counts = _capped(counts, _caps(counts))
-    held_out, fitted = counts[: len(cells) // 5], counts[len(cells) // 5 :]
+    folds = np.array_split(cells, 3)
+    shares = [
+        _shared_variance(counts[np.setdiff1d(cells, held_out)], counts[held_out], n, rng)
+        for held_out in folds
+    ]
+    return int((np.mean(shares, axis=0) > _REPRODUCIBLE).sum())
+
+
+def _shared_variance(
+    fitted: sp.csr_matrix, held_out: sp.csr_matrix, n: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Share (n,) of the variance of each component that halves of held-out cells agree on."""
+    cap = _caps(fitted)
+    fitted, held_out = _capped(fitted, cap), _capped(held_out, cap)
     _, loadings, sd = principal_components(fitted, library_sizes(fitted), n)
     half = held_out.copy()
     half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)
     scores = [
         _log_normalised(part, library_sizes(part)) @ loadings for part in (half, held_out - half)
     ]
-    shared = np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0)
-    return int((shared > _REPRODUCIBLE * sd**2).sum())
+    return np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0) / sd**2
 
 
 def _log_normalised(counts: sp.csr_matrix, library: np.ndarray) -> sp.csr_matrix:
