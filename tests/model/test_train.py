@@ -216,8 +216,10 @@ def test_cells_of_one_depth_stay_so(make_adata):
     model = setup(adata)
     model.train(max_epochs=2, silent=True)
     states, _ = model.denoising_path(200, rng=0)
-    depth = model.module.unstandardise(torch.from_numpy(states[-1]))[:, -1].exp()
-    np.testing.assert_allclose(depth, 400, rtol=0.01)
+    scores = model.module.unstandardise(torch.from_numpy(states[-1]))[:, -1]
+    depth = model.module.codec.library_scores.inverse(scores).exp()
+    # a few counts above the caps of their genes are not a part of it
+    np.testing.assert_allclose(depth, 400, rtol=0.02)
 
 
 def test_a_model_can_be_pickled(trained):
