@@ -60,6 +60,11 @@ def test_width_must_divide():
         DiT(5, {}, width=10, n_heads=4)
 
 
+def test_several_outputs_need_patches():
+    with pytest.raises(ValueError, match="needs a patch_size"):
+        DiT(5, {}, n_outputs=2)
+
+
 def test_condition_names_may_be_anything():
     embedding = ConditionEmbedding({"a.b": 2, "c d": 2}, 4)
     assert embedding({"a.b": torch.tensor([1]), "c d": torch.tensor([-1])}).shape == (1, 4)

@@ -69,8 +69,8 @@ class DiT(nn.Module):
     Raises
     ------
     ValueError
-        If a size is not positive, `width` is not a multiple of `n_heads`, or a patch is larger than
-        the state.
+        If a size is not positive, `width` is not a multiple of `n_heads`, a patch is larger than the
+        state, or there are several outputs without patches.
     """
 
     def __init__(
@@ -92,6 +92,10 @@ class DiT(nn.Module):
             raise ValueError("n_tokens, width, depth, n_heads and mlp_ratio must be positive")
         if width % n_heads:
             raise ValueError(f"width={width} must be a multiple of n_heads={n_heads}")
+        if n_outputs != 1 and patch_size is None:
+            raise ValueError(
+                f"n_outputs={n_outputs} needs a patch_size: dense tokens have one output"
+            )
         self.width, self.depth = width, depth
         self.tokens: DenseTokens | PatchTokens = (
             DenseTokens(n_state, n_tokens, width)
