@@ -11,11 +11,9 @@ from pathlib import Path
 
 import anndata as ad
 import numpy as np
-import scipy.sparse as sp
-import torch
 from arguments import data_parser, read_split
 from fragments import FIGURES
-from models import fit
+from models import decode, fit
 from records import write
 from scipy.stats import spearmanr
 from sklearn.decomposition import PCA
@@ -77,22 +75,18 @@ class Judge:
         }, shares
 
 
-@torch.inference_mode()
 def straight(model: scdit.SCDiT, a: np.ndarray, b: np.ndarray) -> tuple[ad.AnnData, np.ndarray]:
     """Cells on straight lines between the latent states of training cells `a` and `b`."""
-    rng, noise = np.random.default_rng(0), scdit.diffusion.KeyedNoise(0)
-    counts = np.asarray(model.adata.X.sum(1))
+    rng = np.random.default_rng(0)
+    log_library = np.log(model.adata.X.sum(1).A1)
     ends = [
-        np.hstack([model.get_latent_representation(indices=i), np.log(counts[i])])
+        np.column_stack([model.get_latent_representation(indices=i), log_library[i]])
         for i in (rng.choice(a, N_PATHS), rng.choice(b, N_PATHS))
     ]
     weight = np.repeat(np.linspace(0, 1, N_STEPS), N_PATHS)
     states = (1 - weight)[:, None] * np.tile(ends[0], (N_STEPS, 1))
     states += weight[:, None] * np.tile(ends[1], (N_STEPS, 1))
-    drawn = model.module.draw_counts(
-        torch.from_numpy(states.astype(np.float32)), range(len(states)), noise
-    )
-    return ad.AnnData(sp.csr_matrix(drawn.numpy())), weight
+    return decode(model, states[:, :-1], np.exp(states[:, -1])), weight
 
 
 def mixture(model: scdit.SCDiT, a: np.ndarray, b: np.ndarray) -> tuple[ad.AnnData, np.ndarray]:

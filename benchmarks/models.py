@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+import scipy.sparse as sp
 import scvi
+import torch
 from anndata import AnnData
 
 import scdit
@@ -45,3 +48,24 @@ def fit(
     if path is not None:
         model.save(str(path))
     return model
+
+
+@torch.inference_mode()
+def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> AnnData:
+    """Return cells drawn from the decoder of a model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    latent
+        Latent states (cells, n_latent).
+    library
+        Library sizes (cells,).
+    """
+    module = model.module
+    state = torch.zeros(len(latent), module.codec.n_state)
+    state[:, : latent.shape[1]] = torch.from_numpy(latent)
+    state = module.codec.with_library_size(state, torch.from_numpy(library).float())
+    counts = module.draw_counts(state, range(len(state)), scdit.diffusion.KeyedNoise(0))
+    return AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)

@@ -20,9 +20,7 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
-import torch
-from models import fit
+from models import decode, fit
 from records import write
 from sklearn.decomposition import PCA
 from splits import split
@@ -80,15 +78,6 @@ class Judge:
                 np.median(made[:, self.genes].std(0) / self.real[:, self.genes].std(0))
             ),
         }
-
-
-@torch.inference_mode()
-def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> ad.AnnData:
-    """Counts drawn from the decoder of a model, for latent states and library sizes."""
-    state = np.hstack([latent, np.log(library)[:, None]]).astype(np.float32)
-    noise = scdit.diffusion.KeyedNoise(0)
-    counts = model.module.draw_counts(torch.from_numpy(state), range(len(state)), noise)
-    return ad.AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
 
 
 def encoded(model: scdit.SCDiT, cells: ad.AnnData) -> ad.AnnData:

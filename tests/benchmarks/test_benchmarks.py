@@ -167,3 +167,18 @@ def test_steps_that_are_as_good_as_ddpm_are_found(tmp_path):
     assert "| floor (real cells) |  |  | 0.500" in page
     assert "| B | 0.50" in page
     assert (tmp_path / "figures" / "sampling.png").stat().st_size > 1000
+
+
+def test_latent_states_are_decoded_at_the_library_sizes_asked_for(make_adata):
+    from models import decode
+
+    import scdit
+
+    adata = make_adata()
+    scdit.SCDiT.setup_anndata(adata)
+    model = scdit.SCDiT(adata)
+    model.train(max_epochs=1, silent=True)
+    size = np.repeat([100.0, 900.0], 60)
+    cells = decode(model, model.get_latent_representation(), size)
+    made = np.asarray(cells.X.sum(axis=1)).ravel().reshape(2, -1).mean(axis=1)
+    np.testing.assert_allclose(made, [100, 900], rtol=0.06)
