@@ -24,6 +24,7 @@ from scdit.nn import DROPPED
 End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray
 _N_STEPS = 20  # of the flow, in each direction
 _FIRST = 1e-3  # time at which the flow leaves the data, where every prediction is defined
+_TURN = 0.2  # time up to which it is followed: later, paths turn to wherever there are many cells
 _ENDS = 20  # first of the purposes of the random numbers that make the two ends
 
 
@@ -47,11 +48,11 @@ class InterpolateMixin(SamplingMixin):
     ) -> AnnData:
         """Cells on the way from `a` to `b`.
 
-        The states of `n` cells of each end are followed along the probability flow of the model back
-        to the noise that they come from (Song et al. 2021, arXiv 2010.02502); there, pairs of near
-        cells are joined by arcs, whose points are as probable as any noise; and points on the arcs
-        are followed to the data again. The flow is that of all cells, so the path goes where there
-        are cells, and not straight through where there are none.
+        The states of `n` cells of each end are followed along the probability flow of the model some
+        way back to the noise that they come from (Song et al. 2021, arXiv 2010.02502); there, pairs
+        of near cells are joined by straight lines, as Ho et al. 2020 do (arXiv 2006.11239), and points
+        on these are followed to the data again. The flow is that of all cells, so the path bends to
+        where there are cells.
 
         Parameters
         ----------
@@ -105,9 +106,10 @@ class InterpolateMixin(SamplingMixin):
             for end, codes in zip(ends, at_ends, strict=True)
         )
         stop = stop[linear_sum_assignment(cdist(start, stop, "sqeuclidean"))[1]]
-        arcs = np.concatenate([_slerp(start, stop, w) for w in np.linspace(0, 1, steps)])
+        w = weight.astype(np.float32)[:, None]
+        lines = (1 - w) * np.tile(start, (steps, 1)) + w * np.tile(stop, (steps, 1))
         codes = self._on_the_way(from_a, to_b, weight)
-        states = self._flow(arcs, codes, False, batch_size)
+        states = self._flow(lines, codes, False, batch_size)
 
         counts = []
         for first in tqdm(range(0, len(states), batch_size), "Interpolating", disable=silent):
@@ -155,7 +157,7 @@ class InterpolateMixin(SamplingMixin):
                 self._conditions, Composition(**self.composition_), self._named(end), n, rng
             )
             start = rng.standard_normal((n, self.module.codec.n_state), dtype=np.float32)
-            return self._flow(start, codes, False, batch_size)
+            return self._flow(start, codes, False, batch_size, turn=1.0)
         adata, rows = (end, np.arange(end.n_obs)) if isinstance(end, AnnData) else (None, end)
         if adata is None and self.adata is None:
             raise ValueError("this model was loaded without data: give the cells as an AnnData")
@@ -188,10 +190,15 @@ class InterpolateMixin(SamplingMixin):
         return codes
 
     def _flow(
-        self, x: np.ndarray, codes: Mapping[str, np.ndarray], to_noise: bool, batch_size: int
+        self,
+        x: np.ndarray,
+        codes: Mapping[str, np.ndarray],
+        to_noise: bool,
+        batch_size: int,
+        turn: float = _TURN,
     ) -> np.ndarray:
-        """The other end of the probability flow through standardised states or noise `x`."""
-        times = time_grid(_N_STEPS, self.module.schedule).clamp_min(_FIRST)
+        """Standardised states `x` (cells, n_state), followed from the data to time `turn` or back."""
+        times = (turn * time_grid(_N_STEPS, self.module.schedule)).clamp_min(_FIRST)
         times = times.flip(0) if to_noise else times
         parts = []
         for first in range(0, len(x), batch_size):
@@ -217,17 +224,3 @@ class _Start:
 
 def _is_known(codes: np.ndarray) -> bool:
     return not (np.isnan(codes) if codes.dtype.kind == "f" else codes == DROPPED).any()
-
-
-def _slerp(a: np.ndarray, b: np.ndarray, weight: float) -> np.ndarray:
-    """Points on the arcs from `a` to `b`, each (cells, dims): Shoemake 1985, for any two lengths.
-
-    Between two draws of noise a straight line is too near the origin: its middle has half of the
-    variance.
-    """
-    cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
-    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
-    straight = angle < 1e-4  # where the formula is 0 / 0
-    safe = np.where(straight, 1.0, angle)
-    along = np.sin((1 - weight) * safe) / np.sin(safe), np.sin(weight * safe) / np.sin(safe)
-    return np.where(straight, (1 - weight) * a + weight * b, along[0] * a + along[1] * b)
