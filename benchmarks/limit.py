@@ -50,7 +50,7 @@ def main() -> None:
                 metrics=list(COLUMNS), rng=repeat,
             ).query("group == 'all'").set_index("metric")  # fmt: skip
             values.append({"generator": name, **table["value"]})
-            values.append({"generator": "floor", **table["floor"]})
+        values.append({"generator": "floor", **table["floor"]})  # the same beside either generator
         print(f"repetition {repeat} done", flush=True)
     table = pd.DataFrame(values).groupby("generator")[list(COLUMNS)]
     mean, error = table.mean(), table.sem()

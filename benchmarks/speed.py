@@ -7,15 +7,13 @@ both are trained for one pass over a few cells.
     python benchmarks/speed.py --data pbmc3k.h5ad --labels cell_type
 """
 
-import argparse
 import json
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
-import anndata as ad
 import torch
-from splits import split
+from arguments import data_parser, read_split
 from trial import describe_machine, describe_versions
 
 import scdit
@@ -30,16 +28,11 @@ PRECISIONS = {"float32": nullcontext, "bfloat16": lambda: torch.autocast("cpu", 
 
 def main() -> None:
     """Time both models in both precisions and print the ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
-    parser.add_argument("--hvg", type=int, default=2000, help="variable genes to keep")
+    parser = data_parser(__doc__, hvg=2000)
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "speed.json")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    cells, _ = split(ad.read_h5ad(args.data), args.labels, n_top_genes=args.hvg)
+    cells, _ = read_split(args)
     few = cells[:64].copy()
     results: dict = {"machine": describe_machine(), "versions": describe_versions(), "ms": {}}
     for name, (architecture, sampling, n) in MODELS.items():

@@ -218,8 +218,9 @@ def test_cells_of_one_depth_stay_so(make_adata):
     states, _ = model.denoising_path(200, rng=0)
     scores = model.module.unstandardise(torch.from_numpy(states[-1]))[:, -1]
     depth = model.module.codec.library_scores.inverse(scores).exp()
-    # a few counts above the caps of their genes are not a part of it
-    np.testing.assert_allclose(depth, 400, rtol=0.02)
+    cap = model.module.codec.cap.numpy()
+    # of the 400, counts above the caps of their genes are not a part
+    np.testing.assert_allclose(depth, np.minimum(counts, cap).sum(1).mean(), rtol=0.01)
 
 
 def test_a_model_can_be_pickled(trained):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from scdit.nn._library import LibraryScores
+from scdit.nn import LibraryScores
 
 
 @pytest.fixture

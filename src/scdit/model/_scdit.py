@@ -250,7 +250,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
                 conditions.append(Number(name, key, **state))
         return conditions
 
-    # -- use ------------------------------------------------------------------------------------
+    # -- use -------------------------------------------------------------------------------------
 
     @classmethod
     def load(cls, dir_path: str, adata: AnnData | None = None, *args, **kwargs) -> SCDiT:

@@ -15,6 +15,7 @@ from scdit.nn._embedding import (
     drop_conditions,
 )
 from scdit.nn._expression import ExpressionCodec
+from scdit.nn._library import LibraryScores
 from scdit.nn._regions import MAX_REGIONS, Regions
 from scdit.nn._tokens import DenseTokens, PatchTokens
 from scdit.nn._zero_inflated import ZeroInflatedHead
@@ -29,6 +30,7 @@ __all__ = [
     "DiT",
     "ExpressionCodec",
     "LatentCodec",
+    "LibraryScores",
     "NegativeBinomial",
     "PatchTokens",
     "Regions",

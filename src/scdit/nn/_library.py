@@ -36,12 +36,11 @@ class LibraryScores(nn.Module):
         quantiles = torch.quantile(log, torch.special.ndtr(inner))
         # increasing by at least a little, and by the standard deviation outside
         steps = quantiles.diff().clamp_min(_LEAST_SLOPE * float(inner[1] - inner[0]))
-        middle = _KNOTS // 2
-        values = quantiles[0] + torch.cat([torch.zeros(1), steps.cumsum(0)])
-        values += quantiles[middle] - values[middle]
+        rise = torch.cat([torch.zeros(1), steps.cumsum(0)])
+        middle = _KNOTS // 2  # the median stays where it is
+        values = quantiles[middle] + rise - rise[middle]
         margin = (_OUTER - _INNER) * max(float(log.std(correction=0)), _LEAST_SLOPE)
-        ends = values[0] - margin, values[-1] + margin
-        self.log_sizes.copy_(torch.cat([ends[0][None], values, ends[1][None]]))
+        self.log_sizes.copy_(torch.cat([values[:1] - margin, values, values[-1:] + margin]))
 
     def forward(self, log_size: Tensor) -> Tensor:
         """Scores of log library sizes, of any shape."""

@@ -13,9 +13,8 @@ _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
 _MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
 FEW_CELLS = 5_000
-_THINNING = (
-    0.5  # few cells are learnt by heart unless counts are hidden; of many, it hides structure
-)
+# few cells are learnt by heart unless counts are hidden; of many, it hides structure
+_THINNING = 0.5
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -29,11 +28,11 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     counts
         Counts of the training cells only, (cells, genes).
     """
-    counts = sp.csr_matrix(counts, dtype=np.float64)
     thinning = _THINNING if counts.shape[0] < FEW_CELLS else 0.0
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
+    counts = sp.csr_matrix(counts, dtype=np.float64)
     cap = _caps(counts)
     counts = _capped(counts, cap)
     library = library_sizes(counts)
@@ -117,13 +116,13 @@ def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
     counting nor of the cells that were fitted to, and has to be a part of a component's variance,
     on average over three such divisions.
     """
-    counts = sp.csr_matrix(counts, dtype=np.float64)
     rng = np.random.default_rng(0)
-    cells = rng.permutation(counts.shape[0])[:_MAX_COUNTED]
-    folds = np.array_split(cells, 3)
+    counts = counts[rng.permutation(counts.shape[0])[:_MAX_COUNTED]]
+    counts = sp.csr_matrix(counts, dtype=np.float64)
+    cells = np.arange(counts.shape[0])
     shares = [
         _shared_variance(counts[np.setdiff1d(cells, held_out)], counts[held_out], n, rng)
-        for held_out in folds
+        for held_out in np.array_split(cells, 3)
     ]
     return int((np.mean(shares, axis=0) > _REPRODUCIBLE).sum())
 
