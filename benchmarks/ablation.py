@@ -9,6 +9,7 @@ JSON, where a variant that is repeated replaces the older one; a Markdown table 
 """
 
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -41,7 +42,9 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "marginals not calibrated at all": (
         {}, {}, {f"scdit.train._latents.calibrate_{of}": lambda *_: None for of in ("marginals", "regions")},
     ),
-    "no counts hidden from the encoder": ({}, {}, {"scdit.train._initialise._THINNING": 0.0}),
+    "up to half of the counts hidden from the encoder": (
+        {}, {}, {"scdit.train._initialise._FEW_CELLS": math.inf},
+    ),
     "no priors on the decoder": (
         {}, {}, {f"scdit.nn._codec._PRIOR_{name}": 0.0 for name in ("LINEAR", "NONLINEAR", "THETA")},
     ),

@@ -116,3 +116,30 @@ def test_names_are_kept_by_a_saved_model(model, tmp_path):
     pd.testing.assert_frame_equal(
         new.obs.astype(str), table[["type", "batch"]].astype(str), check_names=False
     )
+
+
+def test_labels_that_counts_hardly_tell_apart_keep_their_differences():
+    """A weak effect on few genes, less than the noise of one cell, as of a perturbation."""
+    scvi.settings.seed = 0
+    rng = np.random.default_rng(0)
+    log = np.repeat(np.log(rng.gamma(2, size=(1, 40))), 2, axis=0)
+    log[1, :10] += rng.choice([-0.5, 0.5], 10)
+    proportions = np.exp(log) / np.exp(log).sum(1, keepdims=True)
+    label = rng.integers(2, size=600)
+    # and a stronger programme of other genes, which both share
+    rates = 30 * proportions[label]
+    rates[:, 10:25] *= rng.lognormal(0, 0.4, (600, 1))
+    adata = ad.AnnData(rng.poisson(rates).astype(np.float32))
+    adata.obs["kind"] = np.where(label, "B", "A")
+    SCDiT.setup_anndata(adata, labels_key="kind")
+    model = SCDiT(adata, n_latent=2, n_hidden=32, width=32)
+    fast = {"lr": 5e-3}
+    model.train(max_epochs=40, plan_kwargs={"codec": fast, "denoiser": fast}, silent=True)
+    new = model.generate(labels={"A": 2000, "B": 2000}, rng=0, silent=True)
+
+    def effect(cells):
+        a, b = (np.asarray(cells[cells.obs["kind"] == k].X.mean(0)).ravel()[:10] for k in "AB")
+        return np.log(b / a)
+
+    real = effect(adata)
+    assert (effect(new) @ real) / (real @ real) > 0.8  # the slope is 1 where nothing is lost

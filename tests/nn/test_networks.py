@@ -5,7 +5,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdit.nn import ConditionEmbedding, DiT, LatentCodec, drop_conditions
+from scdit.nn import (
+    CONTINUOUS,
+    ConditionEmbedding,
+    ConditionPrior,
+    DiT,
+    LatentCodec,
+    drop_conditions,
+)
 from scdit.train._initialise import initialise_latent
 
 
@@ -80,6 +87,10 @@ def test_conditions_are_dropped_per_cell_and_per_condition():
     # all of a cell's conditions go together with probability p, or by chance
     assert (a & b).float().mean() == pytest.approx(p + (1 - p) * p**2, abs=0.02)
     assert (a & ~b).any()
+    together = drop_conditions(
+        {"a": torch.ones(9).long(), "b": torch.ones(9).long()}, p, singly=False
+    )
+    torch.testing.assert_close(together["a"], together["b"])
     alone = drop_conditions({"a": torch.ones(n).long()}, p)["a"] == -1
     assert alone.float().mean() == pytest.approx(p, abs=0.02)
 
@@ -132,7 +143,7 @@ def test_counts_of_few_cells_are_hidden_in_training_only(counts):
     noisy = codec.train().encode(x)[0]
     assert not torch.allclose(noisy[:, :-1], still[0][:, :-1], atol=1e-3)
     torch.testing.assert_close(noisy[:, -1], still[0][:, -1])  # the library size is never hidden
-    initialise_latent(codec, sp.vstack([counts] * (5_000 // counts.shape[0] + 1)))
+    initialise_latent(codec, sp.vstack([counts] * (1_000 // counts.shape[0] + 1)))
     assert codec.thinning == 0
 
 
@@ -167,3 +178,50 @@ def test_identical_cells():
     initialise_latent(codec, sp.csr_matrix(np.tile([3, 1, 0, 2, 5], (20, 1))))
     state, _ = codec.eval().encode(torch.tensor([[3.0, 1, 0, 2, 5]]))
     assert torch.isfinite(codec.decode(state).log_mean).all()
+
+
+def test_the_posterior_is_what_the_counts_tell_times_the_prior(counts):
+    torch.manual_seed(0)
+    codec = LatentCodec(80, {"label": 2, "dose": CONTINUOUS}, n_latent=3).eval()
+    initialise_latent(codec, counts)
+    x = torch.tensor(counts.toarray()[:4], dtype=torch.float32)
+    codes = {
+        "label": torch.tensor([0, 1, -1, 1]),
+        "dose": torch.tensor([1.0, -2.0, 0.5, torch.nan]),
+    }
+    with torch.no_grad():
+        flat_mean, flat_sd = codec.encode(x, codes)  # the prior is N(0, I) at first
+        for term in codec.prior.terms:
+            term.normal_(std=0.2)
+        mean, sd = codec.encode(x, codes)
+    label, dose = codec.prior.terms
+    expected = torch.stack(
+        [label[0] + dose[0], label[1] - 2 * dose[0], label[2] + 0.5 * dose[0], label[1] + dose[1]]
+    )
+    prior_mean, prior_sd = expected[:, :3], expected[:, 3:].exp()
+    # precisions add up; N(0, I) is taken out of the flat posterior
+    told = 1 / flat_sd[:, :3] ** 2 - 1
+    precision = told + 1 / prior_sd**2
+    total = flat_mean[:, :3] / flat_sd[:, :3] ** 2 + prior_mean / prior_sd**2
+    torch.testing.assert_close(sd[:, :3], precision.rsqrt(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(mean[:, :3], total / precision, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(mean[:, 3], flat_mean[:, 3])  # the library size has no prior
+
+    Normal = torch.distributions.Normal
+    divergence = torch.distributions.kl_divergence(
+        Normal(mean[:, :3], sd[:, :3]), Normal(prior_mean, prior_sd)
+    )
+    torch.testing.assert_close(codec.kl(mean, sd, codes), divergence.sum(1), rtol=1e-4, atol=1e-4)
+
+
+def test_without_known_conditions_the_prior_is_that_of_unknown_ones():
+    prior = ConditionPrior({"label": 2, "dose": CONTINUOUS}, 3)
+    with torch.no_grad():
+        for term in prior.terms:
+            term.normal_(std=0.2)
+    unknown = {"label": torch.tensor([-1, -1]), "dose": torch.full((2,), torch.nan)}
+    for one, other in zip(prior(None, 2), prior(unknown, 2), strict=True):
+        torch.testing.assert_close(one, other)
+    mean, sd = ConditionPrior({}, 3)({}, 2)
+    torch.testing.assert_close(mean, torch.zeros(2, 3))
+    torch.testing.assert_close(sd, torch.ones(2, 3))

@@ -34,6 +34,9 @@ from scdit.nn import (
 _Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 LIBRARY_SIZE = "library_size"  # among the names of conditions
 _STATE, _STEP, _COUNTS = range(3)  # purposes of the random numbers that belong to a cell
+# probability with which the codec is not told a cell's conditions in training: cells whose conditions are
+# not known have states too, and labels do not cut the latent space of a continuum into islands
+_UNKNOWN = 0.5
 
 
 class SCDiTModule(BaseModuleClass):
@@ -102,7 +105,10 @@ class SCDiTModule(BaseModuleClass):
                 "schedule: predict 'v' or 'x0', or use schedule 'ddpm'"
             )
         self.condition_dropout = condition_dropout
+        self.n_categories = dict(n_categories)
         self.condition_names = list(n_categories)
+        if codec == "latent":
+            codec_kwargs = {**codec_kwargs, "n_categories": n_categories}
         self.codec = CODECS[codec](n_genes, **codec_kwargs)
         # a library size that is no part of the state is a condition that is always there
         self.context_names = [LIBRARY_SIZE] if self.codec.conditions_on_library else []
@@ -120,14 +126,28 @@ class SCDiTModule(BaseModuleClass):
 
     # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
 
-    def _get_inference_input(self, tensors: Mapping[str, Tensor], **_) -> dict[str, Tensor]:
-        return {"counts": tensors[REGISTRY_KEYS.X_KEY]}
+    def _get_inference_input(self, tensors: Mapping[str, Tensor], **_) -> dict[str, Any]:
+        # the loader makes floats of everything
+        codes = {
+            name: tensors[name].ravel().to(torch.float32 if n == CONTINUOUS else torch.int64)
+            for name, n in self.n_categories.items()
+        }
+        if self.training:
+            codes = drop_conditions(codes, _UNKNOWN, singly=False)
+        return {"counts": tensors[REGISTRY_KEYS.X_KEY], "codes": codes}
 
     @auto_move_data
-    def inference(self, counts: Tensor) -> dict[str, Tensor]:
-        """Posterior of the state given `counts` (cells, genes): ``mean``, ``sd`` (cells, n_state)."""
-        mean, sd = self.codec.encode(counts)
-        return {"mean": mean, "sd": sd}
+    def inference(
+        self, counts: Tensor, codes: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Any]:
+        """Posterior of the state given counts (cells, genes) and, where known, conditions.
+
+        Returns
+        -------
+        ``mean`` and ``sd`` (cells, n_state), and the `codes`.
+        """
+        mean, sd = self.codec.encode(counts, codes)
+        return {"mean": mean, "sd": sd, "codes": codes}
 
     def _get_generative_input(
         self, tensors: Mapping[str, Tensor], inference_outputs: Mapping[str, Tensor], **_
@@ -143,13 +163,13 @@ class SCDiTModule(BaseModuleClass):
     def loss(
         self,
         tensors: Mapping[str, Tensor],
-        inference_outputs: Mapping[str, Tensor],
+        inference_outputs: Mapping[str, Any],
         generative_outputs: Mapping[str, NegativeBinomial],
     ) -> LossOutput:
         """Negative evidence lower bound of the codec, in nats per cell."""
         counts = tensors[REGISTRY_KEYS.X_KEY]
         reconstruction = self.codec.reconstruction_loss(counts, generative_outputs["counts"])
-        kl = self.codec.kl(inference_outputs["mean"], inference_outputs["sd"])
+        kl = self.codec.kl(**inference_outputs)
         return LossOutput(
             loss=(reconstruction + kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
         )

@@ -16,6 +16,7 @@ from scdit.nn._embedding import (
 )
 from scdit.nn._expression import ExpressionCodec
 from scdit.nn._library import LibraryScores
+from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import MAX_REGIONS, Regions
 from scdit.nn._tokens import DenseTokens, PatchTokens
 from scdit.nn._zero_inflated import ZeroInflatedHead
@@ -26,6 +27,7 @@ __all__ = [
     "DROPPED",
     "MAX_REGIONS",
     "ConditionEmbedding",
+    "ConditionPrior",
     "DenseTokens",
     "DiT",
     "ExpressionCodec",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from scdit.nn._counts import NegativeBinomial
 from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
+from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import Regions
 
 _TARGET = 1e4  # counts per cell to which the encoder's input is normalised before the logarithm
@@ -38,6 +39,9 @@ class LatentCodec(nn.Module):
     ----------
     n_genes
         Number of genes.
+    n_categories
+        Number of categories of each condition that the latent variables have a prior for, by name,
+        see :class:`ConditionPrior`; none by default.
     n_latent
         Dimensions of the latent space; at most the number of principal components.
     n_hidden
@@ -69,6 +73,7 @@ class LatentCodec(nn.Module):
     def __init__(
         self,
         n_genes: int,
+        n_categories: Mapping[str, int] | None = None,
         *,
         n_latent: int = 32,
         n_hidden: int = 256,
@@ -106,6 +111,7 @@ class LatentCodec(nn.Module):
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
+        self.prior = ConditionPrior(n_categories or {}, self.n_latent)
         self.regions = Regions(self.n_latent, n_genes)
         self.library_scores = LibraryScores()
         if dispersion == "gene-cell":
@@ -153,8 +159,8 @@ class LatentCodec(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         """Parameters with their own learning rates.
 
-        The decoder learns at twice the encoder's rate and the dispersion at twenty times it. Their
-        large Adam eps leaves genes with few counts, whose gradients are small, where they are,
+        The decoder learns at twice the encoder's rate, the dispersion at twenty times and the
+        prior at ten times it: they have far to go. The decoder's large Adam eps leaves genes with few counts, whose gradients are small, where they are,
         instead of letting them walk at random.
         """
         encoder = [
@@ -162,20 +168,25 @@ class LatentCodec(nn.Module):
             for layer in (self.encoder_skip, self.encoder_hidden, self.encoder_head)
             for parameter in layer.parameters()
         ]
-        taken = {id(p) for p in encoder} | {id(self.log_theta)}
+        prior = list(self.prior.parameters())
+        taken = {id(p) for p in [*encoder, *prior, self.log_theta]}
         decoder = [p for p in self.parameters() if id(p) not in taken]
         return [
             {"params": encoder, "lr": lr},
             {"params": decoder, "lr": 2 * lr, "eps": 1e-2},
             {"params": [self.log_theta], "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
+            {"params": prior, "lr": 10 * lr, "weight_decay": 0.0},
         ]
 
     # -- counts -> state -------------------------------------------------------------------------
 
-    def encode(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the state given `counts` (cells, genes).
+    def encode(
+        self, counts: Tensor, codes: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the state given `counts` (cells, genes) and conditions.
 
-        In training a random share of each cell's counts may be hidden: a state then has to explain
+        The network says what the counts alone tell of the latent variables, a Gaussian; its product
+        with the prior given `codes`, see :class:`ConditionPrior`, is the posterior. In training a random share of each cell's counts may be hidden: a state then has to explain
         more than the counts it was made from. The library size is never hidden.
         """
         counts = counts.minimum(self.cap)
@@ -187,6 +198,9 @@ class LatentCodec(nn.Module):
         inputs = torch.cat([scores, self.library_scores(library.log())], dim=1)
         shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
         mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
+        prior_mean, prior_sd = self.prior(codes, len(counts))
+        weight = prior_sd**2 / (prior_sd**2 + sd**2)  # of what the counts tell
+        mean, sd = prior_mean + weight * (mean - prior_mean), weight.sqrt() * sd
         depth = self.library_scores(counts.sum(1, keepdim=True).clamp_min(1).log())
         return torch.cat([mean, depth], dim=1), torch.cat([sd, torch.zeros_like(depth)], dim=1)
 
@@ -242,10 +256,14 @@ class LatentCodec(nn.Module):
             decoded.log_mean, decoded.log_theta, counts.minimum(self.cap)
         )
 
-    def kl(self, mean: Tensor, sd: Tensor) -> Tensor:
-        """KL divergence of the latent posterior from N(0, I), (cells,), library size left out."""
-        mean, sd = mean[:, : self.n_latent], sd[:, : self.n_latent]
-        return (0.5 * (mean**2 + sd**2 - 1) - sd.log()).sum(1)
+    def kl(self, mean: Tensor, sd: Tensor, codes: Mapping[str, Tensor] | None = None) -> Tensor:
+        """KL divergence of the latent posterior from the prior, (cells,), library size left out."""
+        prior_mean, prior_sd = self.prior(codes, len(mean))
+        shift, ratio = (
+            (mean[:, : self.n_latent] - prior_mean) / prior_sd,
+            sd[:, : self.n_latent] / prior_sd,
+        )
+        return (0.5 * (shift**2 + ratio**2 - 1) - ratio.log()).sum(1)
 
     def penalty(self) -> Tensor:
         """Negative log prior of the decoder's weights, in nats per data set."""

@@ -115,11 +115,14 @@ def dropped_code(code: Tensor) -> float:
     return math.nan if code.is_floating_point() else DROPPED
 
 
-def drop_conditions(codes: Mapping[str, Tensor], p: float) -> dict[str, Tensor]:
+def drop_conditions(
+    codes: Mapping[str, Tensor], p: float, *, singly: bool = True
+) -> dict[str, Tensor]:
     """Drop conditions at random, for classifier-free guidance.
 
     Each cell loses all its conditions with probability `p`, which trains the unconditional model,
-    and each single condition with probability `p`, which trains every partly conditioned one.
+    and, if `singly`, each single condition with probability `p`, which trains every partly
+    conditioned one.
     """
     if not codes:
         return {}
@@ -128,7 +131,7 @@ def drop_conditions(codes: Mapping[str, Tensor], p: float) -> dict[str, Tensor]:
     dropped = {}
     for name, code in codes.items():
         this_one = all_of_them
-        if len(codes) > 1:
+        if singly and len(codes) > 1:
             this_one = all_of_them | (torch.rand(code.shape, device=code.device) < p)
         dropped[name] = torch.where(this_one, dropped_code(code), code)
     return dropped

@@ -91,8 +91,13 @@ class ExpressionCodec(nn.Module):
 
     # -- counts -> state -------------------------------------------------------------------------
 
-    def encode(self, counts: Tensor) -> tuple[Tensor, Tensor]:
-        """State of cells, exact: mean and standard deviation (zero), each (cells, n_genes)."""
+    def encode(
+        self, counts: Tensor, codes: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """State of cells, exact: mean and standard deviation (zero), each (cells, n_genes).
+
+        Conditions (`codes`) say nothing beside the counts.
+        """
         counts = counts[:, self.order]
         scale = TARGET_SUM / counts.sum(1, keepdim=True).clamp_min(1)
         state = torch.where(counts > 0, torch.log1p(counts * scale), self.zero_value)

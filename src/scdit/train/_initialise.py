@@ -12,9 +12,8 @@ from scdit.nn import LatentCodec
 _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
 _MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
-FEW_CELLS = 5_000
-# few cells are learnt by heart unless counts are hidden; of many, it hides structure
-_THINNING = 0.5
+# so few cells are learnt by heart unless counts are hidden from the encoder; more lose structure by it
+_FEW_CELLS, _THINNING = 1_000, 0.5
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
 
 
@@ -28,7 +27,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     counts
         Counts of the training cells only, (cells, genes).
     """
-    thinning = _THINNING if counts.shape[0] < FEW_CELLS else 0.0
+    thinning = _THINNING if counts.shape[0] < _FEW_CELLS else 0.0
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
