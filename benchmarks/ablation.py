@@ -28,6 +28,8 @@ from trial import describe_machine, describe_versions
 
 import scdit
 from scdit.diffusion import KeyedNoise
+from scdit.nn import ConditionPrior
+from scdit.train._latents import _encode
 
 ROOT = Path(__file__).parents[1]
 POSTERIOR = "posterior resampling"
@@ -41,6 +43,9 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "regions not calibrated": ({}, {}, {"scdit.train._latents.calibrate_regions": lambda *_: None}),
     "marginals not calibrated at all": (
         {}, {}, {f"scdit.train._latents.calibrate_{of}": lambda *_: None for of in ("marginals", "regions")},
+    ),
+    "conditions not in the codec's prior": (
+        {}, {}, {"scdit.nn._codec.ConditionPrior": lambda _, n: ConditionPrior({}, n)},
     ),
     "up to half of the counts hidden from the encoder": (
         {}, {}, {"scdit.train._initialise._FEW_CELLS": math.inf},
@@ -56,6 +61,8 @@ COLUMNS = (
     ("c2st_rf_genes", "RF on genes", 3),
     ("c2st_lr_genes", "LR on genes", 3),
     ("coverage", "coverage", 2),
+    ("label_fidelity", "label fidelity", 3),
+    ("marker_slope", "marker slope", 3),
     ("pc_sd_ratio_within", "SD ratio within labels", 2),
     ("correlation_error", "error of correlations", 3),
     ("detected_genes_ks", "detected genes, KS", 3),
@@ -67,6 +74,8 @@ def posterior(
 ) -> Callable[[int], ad.AnnData]:
     """Return a function of a seed that resamples training cells of these labels."""
     known = cells.obs[key].astype(str).to_numpy()
+    with torch.inference_mode():
+        mean, sd = _encode(model.module, model.adata_manager)
 
     def draw(seed: int) -> ad.AnnData:
         rng, noise = np.random.default_rng(seed), KeyedNoise(seed)
@@ -76,11 +85,8 @@ def posterior(
                 for name, n in zip(*np.unique(labels, return_counts=True), strict=True)
             ]
         )
-        found = model._posterior(None, rows)
-        state = found["mean"] + found["sd"] * rng.standard_normal(found["sd"].shape)
-        counts = model.module.draw_counts(
-            torch.from_numpy(state.astype(np.float32)), range(len(rows)), noise
-        )
+        normal = torch.from_numpy(rng.standard_normal((len(rows), sd.shape[1]), dtype=np.float32))
+        counts = model.module.draw_counts(mean[rows] + sd[rows] * normal, range(len(rows)), noise)
         return as_cells(counts.numpy(), cells, key, known[rows])
 
     return draw
