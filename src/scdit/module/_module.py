@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from scvi import REGISTRY_KEYS
@@ -22,6 +22,7 @@ from scdit.diffusion import (
     sampling_path,
     target,
 )
+from scdit.module._average import EMAWithWarmup
 from scdit.nn import (
     CODECS,
     CONTINUOUS,
@@ -31,11 +32,10 @@ from scdit.nn import (
     drop_conditions,
 )
 
-_Tensors: TypeAlias = tuple[Tensor, ...] | list[Tensor]
 LIBRARY_SIZE = "library_size"  # among the names of conditions
 _STATE, _STEP, _COUNTS = range(3)  # purposes of the random numbers that belong to a cell
-# probability with which the codec is not told a cell's conditions in training: cells whose conditions are
-# not known have states too, and labels do not cut the latent space of a continuum into islands
+# probability with which the codec is not told a cell's conditions in training: cells whose
+# conditions are not known have states too, and labels do not cut a continuum into islands
 _UNKNOWN = 0.5
 
 
@@ -107,7 +107,7 @@ class SCDiTModule(BaseModuleClass):
         self.condition_dropout = condition_dropout
         self.n_categories = dict(n_categories)
         self.condition_names = list(n_categories)
-        if codec == "latent":
+        if codec == "latent":  # whose states have a prior
             codec_kwargs = {**codec_kwargs, "n_categories": n_categories}
         self.codec = CODECS[codec](n_genes, **codec_kwargs)
         # a library size that is no part of the state is a condition that is always there
@@ -117,7 +117,7 @@ class SCDiTModule(BaseModuleClass):
         self.head = ZeroInflatedHead(n_state) if self.codec.zero_inflated else None
         n_outputs = 1 if self.head is None else 2
         self.denoiser = DiT(n_state, n_categories, n_outputs=n_outputs, **denoiser_kwargs)
-        self.ema = AveragedModel(self.denoiser, multi_avg_fn=_EMAWithWarmup(ema_decay))
+        self.ema = AveragedModel(self.denoiser, multi_avg_fn=EMAWithWarmup(ema_decay))
         self.ema.requires_grad_(False)
         self.register_buffer("state_mean", torch.zeros(n_state))
         self.register_buffer("state_sd", torch.ones(n_state))
@@ -144,7 +144,7 @@ class SCDiTModule(BaseModuleClass):
 
         Returns
         -------
-        ``mean`` and ``sd`` (cells, n_state), and the `codes`.
+        ``mean`` and ``sd`` (cells, n_state), and the ``codes`` that they were told.
         """
         mean, sd = self.codec.encode(counts, codes)
         return {"mean": mean, "sd": sd, "codes": codes}
@@ -342,18 +342,3 @@ class SCDiTModule(BaseModuleClass):
 
     def _to_device(self, array) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-
-class _EMAWithWarmup:
-    """Moving average whose memory grows with the number of steps, up to `decay`.
-
-    A class and not a closure: models are pickled.
-    """
-
-    def __init__(self, decay: float):
-        self.decay = decay
-
-    @torch.no_grad()
-    def __call__(self, averaged: _Tensors, current: _Tensors, n_averaged: Tensor | int) -> None:
-        n = float(n_averaged)
-        torch._foreach_lerp_(averaged, current, 1 - min(self.decay, (1 + n) / (10 + n)))

@@ -27,9 +27,9 @@ class LatentCodec(nn.Module):
 
     The encoder sees principal components of log-normalised counts and the library size, with a
     linear skip; the decoder adds a linear and a nonlinear part, so that weak programmes are there
-    from the first step. The *state* (cells, n_latent + 1) is the latent vector and, last, the
-    normal score of the library size, see :class:`LibraryScores`: a diffusion over states generates
-    both jointly.
+    from the first step. The prior of the latent vector depends on the cell's conditions. The *state*
+    (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
+    :class:`LibraryScores`: a diffusion over states generates both jointly.
 
     Counts above a gene's cap are treated as the cap, in the library size as well: without it, a few
     freak cells decide the gene's dispersion, the principal components and when training overfits, and
@@ -159,9 +159,9 @@ class LatentCodec(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         """Parameters with their own learning rates.
 
-        The decoder learns at twice the encoder's rate, the dispersion at twenty times and the
-        prior at ten times it: they have far to go. The decoder's large Adam eps leaves genes with few counts, whose gradients are small, where they are,
-        instead of letting them walk at random.
+        The decoder learns at twice the encoder's rate, the prior at ten times and the dispersion
+        at twenty times it. The large Adam eps of decoder and dispersion leaves genes with few
+        counts, whose gradients are small, where they are, instead of letting them walk at random.
         """
         encoder = [
             parameter
@@ -186,8 +186,9 @@ class LatentCodec(nn.Module):
         """Mean and standard deviation of the state given `counts` (cells, genes) and conditions.
 
         The network says what the counts alone tell of the latent variables, a Gaussian; its product
-        with the prior given `codes`, see :class:`ConditionPrior`, is the posterior. In training a random share of each cell's counts may be hidden: a state then has to explain
-        more than the counts it was made from. The library size is never hidden.
+        with the prior given `codes`, see :class:`ConditionPrior`, is the posterior. In training a
+        random share of each cell's counts may be hidden: a state then has to explain more than the
+        counts it was made from. The library size is never hidden.
         """
         counts = counts.minimum(self.cap)
         seen = self._thin(counts) if self.training and self.thinning > 0 else counts
@@ -259,10 +260,8 @@ class LatentCodec(nn.Module):
     def kl(self, mean: Tensor, sd: Tensor, codes: Mapping[str, Tensor] | None = None) -> Tensor:
         """KL divergence of the latent posterior from the prior, (cells,), library size left out."""
         prior_mean, prior_sd = self.prior(codes, len(mean))
-        shift, ratio = (
-            (mean[:, : self.n_latent] - prior_mean) / prior_sd,
-            sd[:, : self.n_latent] / prior_sd,
-        )
+        shift = (mean[:, : self.n_latent] - prior_mean) / prior_sd
+        ratio = sd[:, : self.n_latent] / prior_sd
         return (0.5 * (shift**2 + ratio**2 - 1) - ratio.log()).sum(1)
 
     def penalty(self) -> Tensor:
