@@ -24,11 +24,11 @@ import torch
 from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
+from models import standard_normal_prior
 from trial import describe_machine, describe_versions
 
 import scdit
 from scdit.diffusion import KeyedNoise
-from scdit.nn import ConditionPrior
 from scdit.train._latents import _encode
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
         {}, {}, {f"scdit.train._latents.calibrate_{of}": lambda *_: None for of in ("marginals", "regions")},
     ),
     "conditions not in the codec's prior": (
-        {}, {}, {"scdit.nn._codec.ConditionPrior": lambda _, n: ConditionPrior({}, n)},
+        {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
     ),
     "up to half of the counts hidden from the encoder": (
         {}, {}, {"scdit.train._initialise._FEW_CELLS": math.inf},
@@ -136,14 +136,17 @@ def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) ->
 
 
 def table(rows: dict[str, dict]) -> str:
-    """One row per variant, floor and posterior first."""
+    """One row per variant, floor and posterior first; a row older than a column has a dash there."""
+
+    def values(row: dict, which: int) -> list[str]:
+        return [f"{row[m][which]:.{d}f}" if m in row else "–" for m, _, d in COLUMNS]
+
     head = ["", *(title for _, title, _ in COLUMNS), "training, CPU s"]
     first = next(iter(rows.values()))
-    lines = [head, ["floor (real cells)", *(f"{first[m][1]:.{d}f}" for m, _, d in COLUMNS), ""]]
+    lines = [head, ["floor (real cells)", *values(first, 1), ""]]
     for name in [POSTERIOR, *VARIANTS]:
         if name in rows:
-            values = [f"{rows[name][m][0]:.{d}f}" for m, _, d in COLUMNS]
-            lines.append([name, *values, str(rows[name]["cpu_seconds"])])
+            lines.append([name, *values(rows[name], 0), str(rows[name]["cpu_seconds"])])
     return pipes(lines)
 
 

@@ -10,6 +10,7 @@ import torch
 from anndata import AnnData
 
 import scdit
+from scdit.nn import ConditionPrior
 
 
 def fit(
@@ -48,6 +49,11 @@ def fit(
     if path is not None:
         model.save(str(path))
     return model
+
+
+def standard_normal_prior(_: Mapping[str, int], n_latent: int) -> ConditionPrior:
+    """Return, in the place of a codec's prior, one that knows no conditions: N(0, I)."""
+    return ConditionPrior({}, n_latent)
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ import anndata as ad
 import numpy as np
 import scvi
 from fragments import pipes, write_fragment
+from models import standard_normal_prior
 
 import scdit
 from scdit.nn import ConditionPrior
@@ -21,7 +22,7 @@ N_CELLS, N_GENES, DEPTH = 800, 40, 30
 AFFECTED, PROGRAMME = slice(0, 10), slice(10, 25)
 EFFECTS = (0.25, 0.5, 1.0)
 PRIORS = {
-    "N(0, I)": lambda _, n_latent: ConditionPrior({}, n_latent),
+    "N(0, I)": standard_normal_prior,
     "given the conditions (default)": ConditionPrior,
 }
 FAST = {"lr": 3e-3}

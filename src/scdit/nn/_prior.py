@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from scdit.nn._embedding import CONTINUOUS, DROPPED
+from scdit.nn._embedding import CONTINUOUS
 
 _LOG_SD = (-3.0, 1.0)
 
@@ -36,7 +36,7 @@ class ConditionPrior(nn.Module):
     def __init__(self, n_categories: Mapping[str, int], n_latent: int):
         super().__init__()
         self.n_categories = dict(n_categories)
-        # the last row is that of a condition that is not known
+        # the last row is that of a condition that is not known: the code DROPPED, -1, finds it
         self.terms = nn.ParameterList(
             torch.zeros((1 if n == CONTINUOUS else n) + 1, 2 * n_latent)
             for n in n_categories.values()
@@ -62,7 +62,6 @@ class ConditionPrior(nn.Module):
                 value = codes[name][:, None]
                 total = total + torch.where(value.isnan(), term[1], value.nan_to_num() * term[0])
             else:
-                code = codes[name]
-                total = total + term[torch.where(code == DROPPED, n, code)]
+                total = total + term[codes[name]]
         mean, log_sd = total.chunk(2, dim=1)
         return mean, log_sd.clamp(*_LOG_SD).exp()

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scdit.train._initialise import n_reproducible
 
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
-_FEW_CELLS = 5_000
+_ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 32
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
@@ -40,7 +40,7 @@ def default_train_size(n_cells: int, watched: bool) -> float:
 
     A tenth of a small data set is worth more as training cells than as a reason to stop.
     """
-    return 1.0 if n_cells < _FEW_CELLS and not watched else 0.9
+    return 1.0 if n_cells < _ALL_BELOW and not watched else 0.9
 
 
 def default_epochs(n_train: int, batch_size: dict[str, int]) -> dict[str, int]:
