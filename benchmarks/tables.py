@@ -116,7 +116,7 @@ def differing_floors(runs: Runs) -> list[str]:
 def _section(runs: Runs) -> str:
     """Return heading, sizes and tables of one data set."""
     first = runs[0]
-    genes = "the whole genome" if first["hvg"] is None else f"{first['hvg']:,} variable genes"
+    genes = "all genes" if first["hvg"] is None else f"{first['hvg']:,} variable genes"
     lines = [
         f"## {DATA.get(first['data'], first['data'])}, {genes}\n",
         f"`{first['data']}`: {_span(r['n_train'] for r in runs)} training and "
