@@ -47,6 +47,10 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "conditions not in the codec's prior": (
         {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
     ),
+    "no step after the encoder's estimate": ({}, {}, {"scdit.nn._codec._STEP": 0.0}),
+    "strong prior on the nonlinear decoder (300 cells, not 30)": (
+        {}, {}, {"scdit.nn._codec._PRIOR_NONLINEAR": 300.0},
+    ),
     "up to half of the counts hidden from the encoder": (
         {}, {}, {"scdit.train._initialise._FEW_CELLS": math.inf},
     ),

@@ -180,7 +180,8 @@ def test_identical_cells():
     assert torch.isfinite(codec.decode(state).log_mean).all()
 
 
-def test_the_posterior_is_what_the_counts_tell_times_the_prior(counts):
+def test_the_posterior_is_what_the_counts_tell_times_the_prior(counts, monkeypatch):
+    monkeypatch.setattr("scdit.nn._codec._STEP", 0.0)  # the product alone
     torch.manual_seed(0)
     codec = LatentCodec(80, {"label": 2, "dose": CONTINUOUS}, n_latent=3).eval()
     initialise_latent(codec, counts)
@@ -212,6 +213,47 @@ def test_the_posterior_is_what_the_counts_tell_times_the_prior(counts):
         Normal(mean[:, :3], sd[:, :3]), Normal(prior_mean, prior_sd)
     )
     torch.testing.assert_close(codec.kl(mean, sd, codes), divergence.sum(1), rtol=1e-4, atol=1e-4)
+
+
+def test_the_estimate_of_the_network_takes_a_step_up_the_posterior(counts, monkeypatch):
+    torch.manual_seed(0)
+    codec = LatentCodec(80, n_latent=1, dispersion="gene").eval()
+    initialise_latent(codec, counts)
+    torch.nn.init.normal_(codec.decoder_nonlinear.weight, std=0.05)
+    x = torch.tensor(counts.toarray()[:20], dtype=torch.float32)
+
+    def log_posterior(latent, of):  # of the capped counts, with the prior N(0, I)
+        state = torch.cat([latent, of[:, 1:]], 1)
+        return -codec.reconstruction_loss(x, codec.decode(state)) - 0.5 * latent[:, 0] ** 2
+
+    with torch.no_grad():
+        far, sd = codec.encode(x)
+        monkeypatch.setattr("scdit.nn._codec._STEP", 0.02)
+        near, _ = codec.encode(x)
+        monkeypatch.setattr("scdit.nn._codec._STEP", 0.0)
+        plain, _ = codec.encode(x)
+        h = 1e-2
+        slope = log_posterior(plain[:, :1] + h, plain) - log_posterior(plain[:, :1] - h, plain)
+    # a part of a Newton step, by finite differences; of at most one standard deviation
+    sd = sd[:, :1]
+    step = 0.02 * sd**2 * slope[:, None] / (2 * h)
+    assert (step.abs() < 0.5 * sd).sum() > 5
+    expected = torch.clamp(step, -sd, sd)
+    torch.testing.assert_close((near - plain)[:, :1], expected, rtol=0.02, atol=1e-3)
+    assert ((far - plain)[:, :1].abs() <= 1.001 * sd).all()
+    torch.testing.assert_close(far[:, 1], plain[:, 1])  # the library size is known
+
+
+def test_states_do_not_depend_on_the_mode_that_they_are_encoded_in(counts):
+    codec = LatentCodec(80, n_latent=3).eval()
+    initialise_latent(codec, counts)
+    x = torch.tensor(counts.toarray()[:20], dtype=torch.float32)
+    state, _ = codec.encode(x)
+    assert state.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(codec.encode(x)[0], state)
+    with torch.inference_mode():
+        torch.testing.assert_close(codec.encode(x.clone())[0], state)
 
 
 def test_without_known_conditions_the_prior_is_that_of_unknown_ones():
