@@ -70,7 +70,7 @@ def bounds(model: scdit.SCDiT, cells: ad.AnnData, key: str) -> list[float]:
     known = model.adata.obs[key].astype("category").cat.categories
     codes = {
         model.module.condition_names[0]: torch.tensor(
-            known.get_indexer(cells.obs[key].astype(str)[some])
+            known.get_indexer(cells.obs[key].astype(str).to_numpy()[some])
         )
     }
     counts = torch.from_numpy(sp.csr_matrix(cells.X)[some].toarray().astype(np.float32))
