@@ -21,6 +21,7 @@ from torch import Tensor
 
 import scdit
 from scdit.nn import LatentCodec
+from scdit.train._data import condition_codes
 
 CELLS, DRAWS, STEPS = 512, 20, 200
 
@@ -64,15 +65,12 @@ class Bound:
         return mean.detach(), sd.detach()
 
 
-def bounds(model: scdit.SCDiT, cells: ad.AnnData, key: str) -> list[float]:
+def bounds(model: scdit.SCDiT, cells: ad.AnnData) -> list[float]:
     """Bounds of the network, of the step after it, and of the best Gaussian."""
     some = np.random.default_rng(0).permutation(cells.n_obs)[:CELLS]
-    known = model.adata.obs[key].astype("category").cat.categories
-    codes = {
-        model.module.condition_names[0]: torch.tensor(
-            known.get_indexer(cells.obs[key].astype(str).to_numpy()[some])
-        )
-    }
+    manager = model.get_anndata_manager(model._validate_anndata(cells), required=True)
+    known = condition_codes(manager, model.module.condition_names)
+    codes = {name: code[some] for name, code in known.items()}
     counts = torch.from_numpy(sp.csr_matrix(cells.X)[some].toarray().astype(np.float32))
     codec = model.module.codec.eval().requires_grad_(False)
     bound = Bound(codec, counts, codes)
@@ -88,12 +86,10 @@ def main() -> None:
     args = data_parser(__doc__).parse_args()
     train, test = read_split(args)
     scvi.settings.seed = 0
-    cells = train.copy()
-    cells.obs[args.labels] = cells.obs[args.labels].astype(str)
-    scdit.SCDiT.setup_anndata(cells, labels_key=args.labels)
-    model = scdit.SCDiT(cells)
+    scdit.SCDiT.setup_anndata(train, labels_key=args.labels)
+    model = scdit.SCDiT(train)
     model.train(max_epochs={"denoiser": 1}, silent=True)
-    columns = [bounds(model, part, args.labels) for part in (cells, test)]
+    columns = [bounds(model, part) for part in (train, test)]
     names = ("the network's estimate", "after the step (default)", "best Gaussian of each cell")
     lines = [["bound, nats per cell", "training cells", "held-out cells"]]
     for name, *values in zip(names, *columns, strict=True):
