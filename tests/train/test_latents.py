@@ -23,7 +23,7 @@ def counts():
 def test_moments_recover_the_dispersion(counts):
     codec = LatentCodec(50)
     initialise_latent(codec, counts)
-    assert codec.log_theta.detach().exp().median() == pytest.approx(4, rel=0.25)
+    assert codec.dispersion.log_theta.detach().exp().median() == pytest.approx(4, rel=0.25)
     expected = np.asarray(counts.sum(0)).ravel() / counts.sum()
     shares = codec.decoder_nonlinear.bias.detach().exp().numpy()
     # a cap takes a few counts of the largest cells
@@ -37,7 +37,9 @@ def test_freak_cells_are_capped(counts):
     initialise_latent(plain, counts)
     initialise_latent(with_freak, freak.tocsr())
     assert with_freak.cap[3] <= counts[:, 3].max() + 1
-    assert with_freak.log_theta[3].item() == pytest.approx(plain.log_theta[3].item(), abs=0.2)
+    assert with_freak.dispersion.log_theta[3].item() == pytest.approx(
+        plain.dispersion.log_theta[3].item(), abs=0.2
+    )
 
 
 def test_calibration_brings_the_zero_fractions_back(counts):
@@ -119,16 +121,16 @@ def test_components_that_other_cells_have_are_counted():
     counts = sp.csr_matrix(rng.poisson(rates.clip(0, 20)))
     assert n_reproducible(counts, 50) == pytest.approx(10, abs=1)
     assert n_reproducible(sp.csr_matrix(rng.poisson(0.3, (1_200, 4_000))), 50) == 0
-    assert default_n_latent(1_200, counts) == n_reproducible(counts, 50)
+    assert default_n_latent(1_200, counts) == n_reproducible(counts, 48)
     assert default_n_latent(400, counts[:400]) == 5  # at most one for every 75 cells
-    assert default_n_latent(20_000, None) == 32
+    assert default_n_latent(20_000, None) == 48
 
 
 @pytest.mark.parametrize("n_cells", [2, 50, 500, 5_000, 100_000, 10_000_000])
 def test_defaults_stay_within_bounds(n_cells):
     epochs = default_epochs(n_cells, {"codec": 64, "denoiser": 128})
     assert min(epochs.values()) >= 1
-    assert 1 <= default_n_latent(n_cells, None) <= 32
+    assert 1 <= default_n_latent(n_cells, None) <= 48
     assert default_train_size(n_cells, watched=True) == 0.9
     if n_cells >= 500:
         steps = {

@@ -10,16 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scdit.nn._counts import NegativeBinomial
+from scdit.nn._dispersion import Dispersion
 from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import Regions
 
-_TARGET = 1e4  # counts per cell to which the encoder's input is normalised before the logarithm
-_MAX_PCS = 50
-_RANK = 8  # of the dispersion's dependence on the cell
+_MIN_PCS = 50
 # precisions of the Gaussian priors, in cells: genes with few counts keep small weights
-_PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_THETA = 100.0, 30.0, 0.25
+_PRIOR_LINEAR, _PRIOR_NONLINEAR = 100.0, 30.0
 # towards the posterior's mode: part of a Newton step, and the largest move in standard deviations
 _STEP, _MAX_STEP = 0.5, 1.0
 
@@ -27,8 +26,8 @@ _STEP, _MAX_STEP = 0.5, 1.0
 class LatentCodec(nn.Module):
     """Variational autoencoder with a negative-binomial decoder, conditioned on library size.
 
-    The encoder sees principal components of log-normalised counts and the library size, with a
-    linear skip; the decoder adds a linear and a nonlinear part, so that weak programmes are there
+    The encoder sees principal components of counts that are scaled to the median library size and
+    log-transformed, and the library size, with a linear skip; the decoder adds a linear and a nonlinear part, so that weak programmes are there
     from the first step. The prior of the latent vector depends on the cell's conditions. The *state*
     (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
     :class:`LibraryScores`: a diffusion over states generates both jointly.
@@ -51,7 +50,7 @@ class LatentCodec(nn.Module):
     dropout_rate
         Dropout in the hidden layers.
     dispersion
-        ``"gene-cell"``: per gene and cell, ``"gene"``: per gene.
+        ``"gene-cell"``: per gene and cell, ``"gene"``: per gene; see :class:`Dispersion`.
 
     Raises
     ------
@@ -67,7 +66,7 @@ class LatentCodec(nn.Module):
     pc_mean: Tensor
     pc_loadings: Tensor
     pc_sd: Tensor
-    log_theta_trend: Tensor
+    target: Tensor
     thinning: Tensor
     conditions_on_library = False  # the library size is a part of the state
     zero_inflated = False
@@ -83,18 +82,16 @@ class LatentCodec(nn.Module):
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
     ):
         super().__init__()
-        if dispersion not in ("gene-cell", "gene"):
-            raise ValueError(f"unknown dispersion {dispersion!r}: choose 'gene-cell' or 'gene'")
         if min(n_latent, n_hidden) < 1:
             raise ValueError("n_latent and n_hidden must be positive")
-        self.n_genes, self.n_pcs = n_genes, min(_MAX_PCS, n_genes)
+        self.n_genes, self.n_pcs = n_genes, min(max(_MIN_PCS, 2 * n_latent), n_genes)
         self.n_latent = min(n_latent, self.n_pcs)
-        self.dispersion = dispersion
         self.register_buffer("cap", torch.full((n_genes,), torch.inf))
         self.register_buffer("pc_mean", torch.zeros(n_genes))
         self.register_buffer("pc_loadings", torch.zeros(n_genes, self.n_pcs))
         self.register_buffer("pc_sd", torch.ones(self.n_pcs))
-        self.register_buffer("log_theta_trend", torch.zeros(n_genes))
+        # counts per cell to which the encoder's input is scaled before the logarithm
+        self.register_buffer("target", torch.ones(()))
         # the largest share of a cell's counts that is hidden from the encoder in training
         self.register_buffer("thinning", torch.zeros(()))
 
@@ -112,13 +109,10 @@ class LatentCodec(nn.Module):
         self.decoder_hidden = hidden(self.n_latent)
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
-        self.log_theta = nn.Parameter(torch.zeros(n_genes))
+        self.dispersion = Dispersion(n_genes, self.n_latent + n_hidden, dispersion)
         self.prior = ConditionPrior(n_categories or {}, self.n_latent)
         self.regions = Regions(self.n_latent, n_genes)
         self.library_scores = LibraryScores()
-        if dispersion == "gene-cell":
-            self.theta_in = nn.Linear(self.n_latent + n_hidden, min(_RANK, n_genes))
-            self.theta_out = nn.Linear(min(_RANK, n_genes), n_genes, bias=False)
 
     @property
     def n_state(self) -> int:
@@ -126,7 +120,7 @@ class LatentCodec(nn.Module):
         return self.n_latent + 1
 
     def extra_repr(self) -> str:
-        return f"{self.n_latent} latent dimensions, {self.dispersion} dispersion"
+        return f"{self.n_latent} latent dimensions, {self.dispersion.per} dispersion"
 
     @torch.no_grad()
     def initialise(self, start: Mapping[str, Tensor]) -> None:
@@ -135,13 +129,13 @@ class LatentCodec(nn.Module):
         Parameters
         ----------
         start
-            The buffers by name, ``library_size`` (cells,), and ``log_proportions``, ``log_theta``,
-            ``total`` (counts in all cells), each (genes,).
+            The buffers by name, ``library_size`` (cells,), what :meth:`Dispersion.initialise` takes
+            and ``total`` (counts in all cells), (genes,).
         """
         for name, buffer in self.named_buffers(recurse=False):
             buffer.copy_(start[name])
         self.library_scores.fit(start["library_size"])
-        self.log_theta.copy_(start["log_theta"])
+        self.dispersion.initialise(start)
         nn.init.zeros_(self.encoder_skip.bias)
         self.encoder_skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
         self.encoder_head.weight.mul_(0.1)
@@ -149,14 +143,12 @@ class LatentCodec(nn.Module):
         self.encoder_head.bias[self.n_latent :] = -1.0
         # loadings in units of log1p(c) turned into units of log(c), d log1p(c) = c / (1 + c) dlog(c),
         # and shrunk as the prior on them will do
-        c, total = start["log_proportions"].exp() * _TARGET, start["total"]
+        c, total = start["log_proportions"].exp() * self.target, start["total"]
         gain = (1 + c) / (c + 0.3) * total / (total + _PRIOR_LINEAR)
         n = self.n_latent
         self.decoder_linear.weight.copy_(self.pc_loadings[:, :n] * self.pc_sd[:n] * gain[:, None])
         nn.init.zeros_(self.decoder_nonlinear.weight)
         self.decoder_nonlinear.bias.copy_(start["log_proportions"])
-        if self.dispersion == "gene-cell":
-            nn.init.zeros_(self.theta_out.weight)
 
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         """Parameters with their own learning rates.
@@ -170,13 +162,13 @@ class LatentCodec(nn.Module):
             for layer in (self.encoder_skip, self.encoder_hidden, self.encoder_head)
             for parameter in layer.parameters()
         ]
-        prior = list(self.prior.parameters())
-        taken = {id(p) for p in [*encoder, *prior, self.log_theta]}
+        prior, dispersion = list(self.prior.parameters()), self.dispersion.vectors()
+        taken = {id(p) for p in [*encoder, *prior, *dispersion]}
         decoder = [p for p in self.parameters() if id(p) not in taken]
         return [
             {"params": encoder, "lr": lr},
             {"params": decoder, "lr": 2 * lr, "eps": 1e-2},
-            {"params": [self.log_theta], "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
+            {"params": dispersion, "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
             {"params": prior, "lr": 10 * lr, "weight_decay": 0.0},
         ]
 
@@ -200,7 +192,7 @@ class LatentCodec(nn.Module):
         library = seen.sum(1, keepdim=True).clamp_min(1)
         library_score = self.library_scores(library.log())
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = torch.log1p(seen * (_TARGET / library))
+        normalised = torch.log1p(seen * (self.target / library))
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
         inputs = torch.cat([scores, library_score], dim=1)
         shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
@@ -245,10 +237,11 @@ class LatentCodec(nn.Module):
         hidden = self.decoder_hidden(latent)
         shift_mean, shift_theta = self.regions(latent)
         logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden) + shift_mean
-        log_theta = self.log_theta + shift_theta
-        if self.dispersion == "gene-cell":
-            log_theta = log_theta + self.theta_out(self.theta_in(torch.cat([latent, hidden], 1)))
-        return NegativeBinomial(F.log_softmax(logits, dim=1) + log_library, log_theta.clamp(-5, 8))
+        log_proportions = F.log_softmax(logits, dim=1)
+        # the dispersion was calibrated for proportions that were not shifted yet
+        log_theta = self.dispersion(log_proportions - shift_mean, torch.cat([latent, hidden], 1))
+        log_theta = (log_theta + shift_theta).clamp(-5, 8)
+        return NegativeBinomial(log_proportions + log_library, log_theta)
 
     def with_library_size(self, state: Tensor, library_size: Tensor) -> Tensor:
         """States (cells, n_state) with given library sizes (cells,) in place of their own."""
@@ -267,7 +260,7 @@ class LatentCodec(nn.Module):
     def shift(self, log_mean: Tensor, log_theta: Tensor) -> None:
         """Shift each gene's log mean and log dispersion, (genes,), in all cells."""
         self.decoder_nonlinear.bias.add_(log_mean)
-        self.log_theta.add_(log_theta)
+        self.dispersion.shift(log_mean, log_theta)
 
     # -- what is minimised -----------------------------------------------------------------------
 
@@ -288,7 +281,4 @@ class LatentCodec(nn.Module):
         """Negative log prior of the decoder's weights, in nats per data set."""
         total = _PRIOR_LINEAR * self.decoder_linear.weight.pow(2).sum()
         total = total + _PRIOR_NONLINEAR * self.decoder_nonlinear.weight.pow(2).sum()
-        total = total + _PRIOR_THETA * (self.log_theta - self.log_theta_trend).pow(2).sum()
-        if self.dispersion == "gene-cell":
-            total = total + _PRIOR_NONLINEAR * self.theta_out.weight.pow(2).sum()
-        return 0.5 * total
+        return 0.5 * total + self.dispersion.penalty()

@@ -11,13 +11,13 @@ from scdit.train._initialise import n_reproducible
 
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _ALL_BELOW = 5_000  # cells
-_CELLS_PER_LATENT, _MAX_LATENT = 75, 32
+_CELLS_PER_LATENT, _MAX_LATENT = 75, 48
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
 
 
 def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> int:
-    """As many latent dimensions as principal components are more than noise, 1 to 32.
+    """As many latent dimensions as principal components are more than noise, 1 to 48.
 
     The others would be turned into differences between new cells; too few make cells too much
     alike. Few cells cannot tell how many there are: at most one for every 75 cells.
@@ -31,7 +31,7 @@ def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> i
     """
     n = min(n_cells // _CELLS_PER_LATENT, _MAX_LATENT)
     if counts is not None and n > 1:
-        n = min(n, n_reproducible(counts, min(50, counts.shape[1])))
+        n = min(n, n_reproducible(counts, min(_MAX_LATENT, counts.shape[1])))
     return max(n, 1)
 
 

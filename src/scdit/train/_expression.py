@@ -8,6 +8,7 @@ import torch
 
 from scdit.module import SCDiTModule
 from scdit.nn import ExpressionCodec
+from scdit.nn._expression import TARGET_SUM
 from scdit.train._data import CellDataModule, EncodedStates, StateDataModule
 from scdit.train._initialise import library_sizes, principal_components
 
@@ -33,7 +34,8 @@ def initialise_expression(codec: ExpressionCodec, counts: sp.spmatrix | np.ndarr
     if codec.gene_order == "random":
         order = np.random.default_rng(0).permutation(order)
     elif codec.gene_order == "correlation":
-        _, loadings, sd = principal_components(counts, library, min(_N_PCS, codec.n_genes))
+        n = min(_N_PCS, codec.n_genes)
+        _, loadings, sd = principal_components(counts, library, TARGET_SUM, n)
         order = order_genes(loadings * sd)
     spread = max(log_library.std(), 0.05)
     start = {

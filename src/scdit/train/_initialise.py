@@ -35,13 +35,15 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     cap = _caps(counts)
     counts = _capped(counts, cap)
     library = library_sizes(counts)
-    mean, loadings, sd = principal_components(counts, library, codec.n_pcs)
+    target = np.median(library)
+    mean, loadings, sd = principal_components(counts, library, target, codec.n_pcs)
     proportions, theta, trend = _moments(counts, library)
     start = {
         "cap": cap,
         "pc_mean": mean,
         "pc_loadings": loadings,
         "pc_sd": sd,
+        "target": target,
         "library_size": library,
         "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
@@ -75,14 +77,18 @@ def _capped(counts: sp.csr_matrix, cap: np.ndarray) -> sp.csr_matrix:
 
 
 def principal_components(
-    counts: sp.csr_matrix, library: np.ndarray, n: int
+    counts: sp.csr_matrix, library: np.ndarray, target: float, n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (genes,), loadings (genes, n) and standard deviations (n,) of log1p CP10k.
+    """Mean (genes,), loadings (genes, n) and standard deviations (n,) of log-normalised counts.
+
+    They are log1p of counts per `target`. With the median library size (cells,) one count more or
+    less weighs about the same in genes with few and with many counts; with 10,000, as for maps, the
+    noise of genes with few counts drowns what is known of others (Ahlmann-Eltze and Huber 2023).
 
     Components that the data does not have (few cells) have zero loadings and unit deviation.
     """
     cells, genes = counts.shape
-    log = _log_normalised(counts, library)
+    log = _log_normalised(counts, library, target)
     mean = np.asarray(log.mean(axis=0)).ravel()
     loadings, sd = np.zeros((genes, n)), np.ones(n)
     k = min(n, cells - 1, genes - 1)
@@ -132,18 +138,21 @@ def _shared_variance(
     """Share (n,) of the variance of each component that halves of held-out cells agree on."""
     cap = _caps(fitted)
     fitted, held_out = _capped(fitted, cap), _capped(held_out, cap)
-    _, loadings, sd = principal_components(fitted, library_sizes(fitted), n)
+    library = library_sizes(fitted)
+    target = np.median(library)
+    _, loadings, sd = principal_components(fitted, library, target, n)
     half = held_out.copy()
     half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)
     scores = [
-        _log_normalised(part, library_sizes(part)) @ loadings for part in (half, held_out - half)
+        _log_normalised(part, library_sizes(part), target) @ loadings
+        for part in (half, held_out - half)
     ]
     return np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0) / sd**2
 
 
-def _log_normalised(counts: sp.csr_matrix, library: np.ndarray) -> sp.csr_matrix:
-    """Log1p of counts per 10,000; cells without counts stay zero."""
-    log = sp.csr_matrix(sp.diags(1e4 / np.maximum(library, 1)) @ counts)
+def _log_normalised(counts: sp.csr_matrix, library: np.ndarray, target: float) -> sp.csr_matrix:
+    """Log1p of counts per `target`; cells without counts stay zero."""
+    log = sp.csr_matrix(sp.diags(target / np.maximum(library, 1)) @ counts)
     log.data = np.log1p(log.data)
     return log
 

@@ -33,7 +33,7 @@ def calibrate_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matri
     """
     codec.regions.clear()
     shifts = _shifts(codec, states, counts, _MIXTURE, _MIN_MEAN, n_iterations=12, prior=1e-3)
-    codec.shift(*shifts.to(codec.log_theta.device))
+    codec.shift(*shifts.to(codec.cap.device))
 
 
 def calibrate_regions(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
@@ -61,7 +61,7 @@ def calibrate_regions(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix)
             _REGION_MIN_MEAN, n_iterations=6, prior=_REGION_PRIOR / len(cells),
         )  # fmt: skip
     width = np.sqrt(clusters.inertia_ / latent.size)
-    device = codec.log_theta.device
+    device = codec.cap.device
     centres = torch.as_tensor(clusters.cluster_centers_, dtype=torch.float32)
     codec.regions.set(centres.to(device), float(width), *shifts.to(device))
 
@@ -78,7 +78,7 @@ def _shifts(
 ) -> Tensor:
     """Shifts (2, genes) of log mean and log dispersion that fit the mixture over states."""
     chosen = torch.as_tensor(np.random.default_rng(0).permutation(len(states))[:n_states])
-    decoded = codec.decode(states[chosen].to(codec.log_theta.device))
+    decoded = codec.decode(states[chosen].to(codec.cap.device))
     log_mean, log_theta = decoded.log_mean.cpu(), decoded.log_theta.cpu()
     cap = codec.cap.cpu().numpy()
     columns = counts.tocsc()
