@@ -55,8 +55,18 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
         {}, {}, {"scdit.train._initialise._FEW_CELLS": math.inf},
     ),
     "no priors on the decoder": (
-        {}, {}, {f"scdit.nn._codec._PRIOR_{name}": 0.0 for name in ("LINEAR", "NONLINEAR", "THETA")},
+        {}, {}, {
+            f"scdit.nn.{module}._PRIOR_{name}": 0.0
+            for module, name in (
+                ("_codec", "LINEAR"), ("_codec", "NONLINEAR"),
+                ("_dispersion", "THETA"), ("_dispersion", "CELL"),
+            )
+        },
     ),
+    "encoder's input per 10,000 counts": (
+        {}, {}, {"scdit.train._initialise._target": lambda library: 1e4},
+    ),
+    "dispersion does not follow the proportion": ({}, {}, {"scdit.nn._dispersion._FAR": 0.0}),
     "dispersion per gene": ({"dispersion": "gene"}, {}, {}),
     "32 latent dimensions": ({"n_latent": 32}, {}, {}),
 }  # fmt: skip

@@ -24,8 +24,7 @@ def test_one_number_per_gene_or_one_that_follows_the_proportion():
         torch.testing.assert_close(
             dispersion(change - 2, torch.randn(1, 3)), torch.full((1, 4), 0.7)
         )
-    torch.nn.init.constant_(burst.exponent, 0.5)
-    torch.nn.init.constant_(burst.deviation, 0.25)
+    torch.nn.init.constant_(burst.exponent, 0.75)
     expected = 0.7 + 0.75 * torch.tensor([[-5.0, -1.0, 0.0, 0.5]])  # not below a 150th
     torch.testing.assert_close(burst(change - 2, torch.randn(1, 3)), expected)
     # shifted together, proportions leave the dispersion alone

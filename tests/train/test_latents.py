@@ -139,3 +139,16 @@ def test_defaults_stay_within_bounds(n_cells):
         bound = 1.6 if n_cells < 1e6 else 30  # one pass over very many cells is more than enough
         assert 450 <= steps["denoiser"] <= 10_000 * bound
         assert 900 <= steps["codec"] <= 6_000 * bound
+
+
+def test_a_gene_that_donors_differ_in_is_seen_among_noisy_ones():
+    """Ten counts against forty tell two donors apart, however many genes have one or two."""
+    rng = np.random.default_rng(0)
+    donor = rng.integers(2, size=1_000)
+    noisy = rng.poisson(rng.uniform(0.1, 2, 100), (1_000, 100))
+    told = rng.negative_binomial(10, 1 / (1 + np.where(donor, 4.0, 1.0)))
+    codec = LatentCodec(101, n_latent=1)
+    initialise_latent(codec, sp.csr_matrix(np.column_stack([noisy, told])))
+    loadings = codec.pc_loadings[:, 0].abs()
+    assert loadings.argmax() == 100
+    assert loadings[100] > 0.9

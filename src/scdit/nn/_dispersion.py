@@ -18,11 +18,11 @@ _PRIOR_THETA, _PRIOR_CELL = 0.25, 30.0
 class Dispersion(nn.Module):
     r"""Inverse dispersion :math:`\theta` of each gene, and how it depends on the cell.
 
-    .. math:: \log \theta_{cg} = \log \theta_g + a_g (\log p_{cg} - \log p_g) + u_g \cdot h_c
+    .. math:: \log \theta_{cg} = \log \theta_g + a (\log p_{cg} - \log p_g) + u_g \cdot h_c
 
     with proportions :math:`p` of gene g among the counts of cell c and of all cells, and eight
-    features :math:`h_c` of the cell. The exponent :math:`a_g` is 0 where the expression of a gene
-    changes with the size of its bursts, and 1 where it changes with their number: counts of a gene
+    features :math:`h_c` of the cell. The exponent :math:`a` is 0 where expression changes with
+    the size of bursts, and 1 where it changes with their number: counts of a gene
     that bursts :math:`\theta` times have a negative binomial distribution (Raj et al. 2006), and
     it is mostly the number that differs between kinds of cells (Larsson et al. 2019).
 
@@ -54,8 +54,7 @@ class Dispersion(nn.Module):
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
         self.register_buffer("trend", torch.zeros(n_genes))
         if per == "gene-cell":
-            self.exponent = nn.Parameter(torch.zeros(()))  # what all genes have in common
-            self.deviation = nn.Parameter(torch.zeros(n_genes))
+            self.exponent = nn.Parameter(torch.zeros(()))
             self.register_buffer("log_proportions", torch.zeros(n_genes))
             self.features = nn.Linear(n_features, min(_RANK, n_genes))
             self.loadings = nn.Linear(min(_RANK, n_genes), n_genes, bias=False)
@@ -74,8 +73,7 @@ class Dispersion(nn.Module):
         if self.per == "gene":
             return self.log_theta.expand_as(log_proportions)
         change = (log_proportions - self.log_proportions).clamp(-_FAR, _FAR)
-        power = self.exponent + self.deviation
-        return self.log_theta + power * change + self.loadings(self.features(known))
+        return self.log_theta + self.exponent * change + self.loadings(self.features(known))
 
     @torch.no_grad()
     def shift(self, log_proportions: Tensor, log_theta: Tensor) -> None:
@@ -85,13 +83,13 @@ class Dispersion(nn.Module):
             self.log_proportions.add_(log_proportions)
 
     def vectors(self) -> list[nn.Parameter]:
-        """Parameters with one number per gene, which learn faster than weights."""
+        """Parameters that are no weights of a layer, which learn faster."""
         return list(self.parameters(recurse=False))
 
     def penalty(self) -> Tensor:
         """Negative log prior, in nats per data set."""
         total = _PRIOR_THETA * (self.log_theta - self.trend).pow(2).sum()
         if self.per == "gene-cell":
-            cell = self.loadings.weight.pow(2).sum() + self.deviation.pow(2).sum()
-            total = total + _PRIOR_CELL * cell
+            exponents = self.exponent.pow(2) * len(self.log_theta)  # one per gene, all the same
+            total = total + _PRIOR_CELL * (self.loadings.weight.pow(2).sum() + exponents)
         return 0.5 * total

@@ -8,6 +8,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, svds
 
 from scdit.nn import LatentCodec
+from scdit.nn._expression import TARGET_SUM
 
 _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
@@ -35,7 +36,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     cap = _caps(counts)
     counts = _capped(counts, cap)
     library = library_sizes(counts)
-    target = np.median(library)
+    target = _target(library)
     mean, loadings, sd = principal_components(counts, library, target, codec.n_pcs)
     proportions, theta, trend = _moments(counts, library)
     start = {
@@ -43,7 +44,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         "pc_mean": mean,
         "pc_loadings": loadings,
         "pc_sd": sd,
-        "target": target,
+        "target": np.array(target),
         "library_size": library,
         "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
@@ -52,6 +53,16 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         "total": np.asarray(counts.sum(axis=0)).ravel(),
     }
     codec.initialise({k: torch.as_tensor(v, dtype=torch.float32) for k, v in start.items()})
+
+
+def _target(library: np.ndarray) -> float:
+    """Counts per cell to which the encoder's input is scaled before the logarithm: the median.
+
+    The noise of genes with few and with many counts is then about equal, as with the variance
+    stabilising transformation of counts; with 10,000, as for maps, that of genes with few counts
+    drowns what is known of the others (Ahlmann-Eltze and Huber 2023).
+    """
+    return float(np.median(library))
 
 
 def library_sizes(counts: sp.csr_matrix) -> np.ndarray:
@@ -79,11 +90,7 @@ def _capped(counts: sp.csr_matrix, cap: np.ndarray) -> sp.csr_matrix:
 def principal_components(
     counts: sp.csr_matrix, library: np.ndarray, target: float, n: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean (genes,), loadings (genes, n) and standard deviations (n,) of log-normalised counts.
-
-    They are log1p of counts per `target`. With the median library size (cells,) one count more or
-    less weighs about the same in genes with few and with many counts; with 10,000, as for maps, the
-    noise of genes with few counts drowns what is known of others (Ahlmann-Eltze and Huber 2023).
+    """Mean (genes,), loadings (genes, n) and standard deviations (n,) of log1p counts per `target`.
 
     Components that the data does not have (few cells) have zero loadings and unit deviation.
     """
@@ -114,7 +121,7 @@ def principal_components(
 
 
 def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
-    """Number of the first `n` principal components that are more than noise.
+    """Number of the first `n` principal components of log1p CP10k that are more than noise.
 
     They are fitted to two thirds of the cells (cells, genes). In the others, each count is given
     to one of two halves at random: what the scores of both halves share is neither noise of the
@@ -138,13 +145,11 @@ def _shared_variance(
     """Share (n,) of the variance of each component that halves of held-out cells agree on."""
     cap = _caps(fitted)
     fitted, held_out = _capped(fitted, cap), _capped(held_out, cap)
-    library = library_sizes(fitted)
-    target = np.median(library)
-    _, loadings, sd = principal_components(fitted, library, target, n)
+    _, loadings, sd = principal_components(fitted, library_sizes(fitted), TARGET_SUM, n)
     half = held_out.copy()
     half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)
     scores = [
-        _log_normalised(part, library_sizes(part), target) @ loadings
+        _log_normalised(part, library_sizes(part), TARGET_SUM) @ loadings
         for part in (half, held_out - half)
     ]
     return np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0) / sd**2
