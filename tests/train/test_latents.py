@@ -69,6 +69,7 @@ def test_calibration_brings_the_zero_fractions_back(counts):
 
 def test_regions_bring_marginals_back_where_one_shift_cannot():
     """A gene that is on in half of the cells, and off in the others, by a decoder that is told too little."""
+    torch.manual_seed(0)
     rng = np.random.default_rng(0)
     kind = np.repeat([0, 1], 400)
     proportions = rng.gamma(1, size=(2, 30)) + 0.05
@@ -145,10 +146,10 @@ def test_a_gene_that_donors_differ_in_is_seen_among_noisy_ones():
     """Ten counts against forty tell two donors apart, however many genes have one or two."""
     rng = np.random.default_rng(0)
     donor = rng.integers(2, size=1_000)
-    noisy = rng.poisson(rng.uniform(0.1, 2, 100), (1_000, 100))
+    noisy = rng.poisson(rng.uniform(0.1, 2, 400), (1_000, 400))
     told = rng.negative_binomial(10, 1 / (1 + np.where(donor, 4.0, 1.0)))
-    codec = LatentCodec(101, n_latent=1)
+    codec = LatentCodec(401, n_latent=1)
     initialise_latent(codec, sp.csr_matrix(np.column_stack([noisy, told])))
     loadings = codec.pc_loadings[:, 0].abs()
-    assert loadings.argmax() == 100
-    assert loadings[100] > 0.9
+    assert loadings.argmax() == 400
+    assert loadings[400] > 0.7
