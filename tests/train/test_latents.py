@@ -89,16 +89,12 @@ def test_regions_bring_marginals_back_where_one_shift_cannot():
                 (made[kind == k].mean(0) / x[kind == k].mean(0)).log()[0].abs() for k in (0, 1)
             ]
 
-        calibrate_marginals(codec, states, counts)
-        before = error()
-        calibrate_regions(codec, states, counts)
-        after = error()
-        assert max(before) > 0.2
-        assert max(after) < 0.5 * max(before)
-        # a second calibration begins anew
-        calibrate_marginals(codec, states, counts)
-        calibrate_regions(codec, states, counts)
-        assert max(error()) < 0.5 * max(before)
+        for _ in range(2):  # a second calibration begins anew
+            calibrate_marginals(codec, states, counts)
+            before = error()
+            calibrate_regions(codec, states, counts)
+            assert max(before) > 0.2
+            assert max(error()) < 0.5 * max(before)
 
 
 def test_points_far_from_unused_regions_are_shifted_by_their_own():
