@@ -10,7 +10,6 @@ from scipy.sparse.linalg import LinearOperator, svds
 from scdit.nn import LatentCodec
 from scdit.nn._expression import TARGET_SUM
 
-_MIN_TARGET = 1e3  # counts per cell
 _NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
 _MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
@@ -57,14 +56,13 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
 
 
 def _target(library: np.ndarray) -> float:
-    """Counts per cell to which the encoder's input is scaled before the logarithm.
+    """Counts per cell to which the encoder's input is scaled before the logarithm: the median.
 
-    The median, at least 1,000. The noise of genes with few and with many counts is then about
-    equal, as with the variance stabilising transformation of counts; with 10,000, as for maps, that
-    of genes with few counts drowns what is known of the others (Ahlmann-Eltze and Huber 2023).
-    Of cells with a few hundred counts the logarithm would leave the largest genes alone.
+    The noise of genes with few and with many counts is then about equal, as with the variance
+    stabilising transformation of counts; with 10,000, as for maps, that of genes with few counts
+    drowns what is known of the others (Ahlmann-Eltze and Huber 2023).
     """
-    return float(max(np.median(library), _MIN_TARGET))
+    return float(np.median(library))
 
 
 def library_sizes(counts: sp.csr_matrix) -> np.ndarray:
