@@ -27,8 +27,8 @@ class LatentCodec(nn.Module):
     """Variational autoencoder with a negative-binomial decoder, conditioned on library size.
 
     The encoder sees principal components of counts that are scaled to the median library size and
-    log-transformed, and the library size, with a linear skip; the decoder adds a linear and a nonlinear part, so that weak programmes are there
-    from the first step. The prior of the latent vector depends on the cell's conditions. The *state*
+    log-transformed, and the library size, with a linear skip; the decoder adds a linear and a
+    nonlinear part, so that weak programmes are there from the first step. The prior of the latent vector depends on the cell's conditions. The *state*
     (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
     :class:`LibraryScores`: a diffusion over states generates both jointly.
 

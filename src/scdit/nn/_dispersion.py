@@ -21,10 +21,10 @@ class Dispersion(nn.Module):
     .. math:: \log \theta_{cg} = \log \theta_g + a (\log p_{cg} - \log p_g) + u_g \cdot h_c
 
     with proportions :math:`p` of gene g among the counts of cell c and of all cells, and eight
-    features :math:`h_c` of the cell. The exponent :math:`a` is 0 where expression changes with
-    the size of bursts, and 1 where it changes with their number: counts of a gene
-    that bursts :math:`\theta` times have a negative binomial distribution (Raj et al. 2006), and
-    it is mostly the number that differs between kinds of cells (Larsson et al. 2019).
+    features :math:`h_c` of the cell. The exponent :math:`a` is 0 where expression changes with the
+    size of bursts, and 1 where it changes with their number: counts of a gene that bursts
+    :math:`\theta` times have a negative binomial distribution (Raj et al. 2006), and it is mostly
+    the number that differs between kinds of cells (Larsson et al. 2019).
 
     Parameters
     ----------
