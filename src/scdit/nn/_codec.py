@@ -28,9 +28,10 @@ class LatentCodec(nn.Module):
 
     The encoder sees principal components of counts that are scaled to the median library size and
     log-transformed, and the library size, with a linear skip; the decoder adds a linear and a
-    nonlinear part, so that weak programmes are there from the first step. The prior of the latent vector depends on the cell's conditions. The *state*
-    (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
-    :class:`LibraryScores`: a diffusion over states generates both jointly.
+    nonlinear part, so that weak programmes are there from the first step. The prior of the latent
+    vector depends on the cell's conditions. The *state* (cells, n_latent + 1) is the latent vector
+    and, last, the normal score of the library size, see :class:`LibraryScores`: a diffusion over
+    states generates both jointly.
 
     Counts above a gene's cap are treated as the cap, in the library size as well: without it, a few
     freak cells decide the gene's dispersion, the principal components and when training overfits, and

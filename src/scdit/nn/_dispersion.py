@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-DISPERSIONS = ("gene-cell", "gene")
 _RANK = 8  # of the dependence on the cell
 _FAR = 5.0  # log units of a proportion beyond which the dispersion follows it no further
 # precisions of the Gaussian priors, in cells
@@ -48,7 +47,7 @@ class Dispersion(nn.Module):
         self, n_genes: int, n_features: int, per: Literal["gene-cell", "gene"] = "gene-cell"
     ):
         super().__init__()
-        if per not in DISPERSIONS:
+        if per not in ("gene-cell", "gene"):
             raise ValueError(f"unknown dispersion {per!r}: choose 'gene-cell' or 'gene'")
         self.per = per
         self.log_theta = nn.Parameter(torch.zeros(n_genes))
