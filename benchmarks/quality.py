@@ -1,8 +1,9 @@
 """How good are the generated cells, what do they cost, and what would real cells have scored?
 
 Trains each generator on 80% of the cells, lets it make as many cells of every label as there are
-among the other 20%, and compares the two with `scdit.tl.evaluate`. Results are kept as JSON, where
-a trial that is repeated replaces the older one; the Markdown table is made from all of them.
+among the other 20%, and compares the two with `scdit.tl.evaluate`; of several such draws the mean is
+kept. Results are kept as JSON, where a trial that is repeated replaces the older one; the Markdown
+table is made from all of them.
 
     python benchmarks/quality.py --data pbmc3k.h5ad --labels cell_type --drop-labels unassigned
     python benchmarks/quality.py --data kang.h5ad --labels cell_type --hvg 2000 --generators scdit nb
@@ -65,6 +66,7 @@ def main() -> None:
         help=f"some of: {', '.join(GENERATORS)}; scvi makes three rows",
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--draws", type=int, default=3, help="draws of cells per training")
     parser.add_argument(
         "--hvg", type=int, metavar="N", help="keep N variable genes of the training cells [all]"
     )
@@ -93,6 +95,7 @@ def main() -> None:
             hvg=args.hvg,
             drop_labels=args.drop_labels,
             scvi_epochs=args.scvi_epochs,
+            draws=args.draws,
         )
         # read again: another process may have added to the file
         runs = merge(read_results(args.out), new)

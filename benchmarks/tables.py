@@ -79,7 +79,7 @@ says what the metrics are.
 In every column, **the aim is the value of the floor**. Read several columns together: copies of training cells look perfect
 in some of them, and Wasserstein distances reward cells that are shrunk to the mean of their type. A label fidelity above
 the floor means cells that are too typical of their label. Values are medians over seeds, each of which is another split of the cells
-and another training.
+and another training; the value of a seed is the mean over some draws of cells.
 """
 
 Run = dict
@@ -208,6 +208,7 @@ def _commands(runs: Runs) -> list[str]:
             words.append(f"--generators {' '.join(run['generator'] for run in firsts)}")
             words += [f"--scvi-epochs {r['scvi_epochs']}" for r in firsts if r["scvi_epochs"]]
             words.append(f"--seeds {' '.join(map(str, seeds))}")
+            words.append(f"--draws {run['draws']}")
             commands.append(" ".join(words))
     return commands
 

@@ -35,6 +35,7 @@ def result(row, seed, value, floor=0.5, **changes):
         "peak_memory_gb": 3.0,
         "note": "",
         "scvi_epochs": None,
+        "draws": 3,
         "date": "2026-01-01",
         "load": 1.0,
         "machine": {"cpu": "CPU", "cores": 2, "threads": 1, "gpu": None, "system": "Linux"},
@@ -112,8 +113,8 @@ def test_page_shows_medians_floor_first():
         ["| scvi_prior", "0.700"],
         ["| nb", "–"],
     ]
-    assert "--generators scvi --seeds 0 1 2" in page
-    assert "--generators nb --seeds 0" in page
+    assert "--generators scvi --seeds 0 1 2 --draws 3" in page
+    assert "--generators nb --seeds 0 --draws 3" in page
 
 
 def test_floors_that_differ_are_reported():
