@@ -40,10 +40,7 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "counts not capped": (
         {}, {}, {"scdit.train._initialise._caps": lambda counts: np.full(counts.shape[1], np.inf)},
     ),
-    "regions not calibrated": ({}, {}, {"scdit.train._latents.calibrate_regions": lambda *_: None}),
-    "marginals not calibrated at all": (
-        {}, {}, {f"scdit.train._latents.calibrate_{of}": lambda *_: None for of in ("marginals", "regions")},
-    ),
+    "marginals not calibrated": ({}, {}, {"scdit.train._latents.calibrate_regions": lambda *_: None}),
     "conditions not in the codec's prior": (
         {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
     ),

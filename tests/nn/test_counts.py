@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import nbinom
 
-from scdit.nn import NegativeBinomial, fit_marginals
+from scdit.nn import Mixture, NegativeBinomial, fit_marginals
 from scdit.nn._likelihood import cell_negative_log_likelihood
 
 
@@ -85,9 +85,16 @@ def test_marginals_are_recovered():
     counts = rng.poisson(mean * rng.gamma(theta, 1 / theta, mean.shape))
     values = np.arange(counts.max() + 1, dtype=np.float32)
     weights = np.stack([np.bincount(c, minlength=len(values)) / n_cells for c in counts])
+    mixture = Mixture.of_cells(
+        torch.tensor(np.log(mean.T * 1.5), dtype=torch.float32),
+        torch.full((n_cells, n_genes), np.log(2.0)),
+    )
+    # few components, whose mean is that of all cells
+    assert mixture.log_mean.shape == (n_genes, 100)
+    kept = (mixture.log_mean + mixture.log_weight).exp().sum(1)
+    np.testing.assert_allclose(kept, 1.5 * mean.mean(1), rtol=1e-5)
     shift_mean, shift_theta = fit_marginals(
-        torch.tensor(np.log(mean * 1.5), dtype=torch.float32),
-        torch.full((n_genes, n_cells), np.log(2.0), dtype=torch.float32),
+        mixture,
         torch.tensor(np.tile(values, (n_genes, 1))),
         torch.tensor(weights, dtype=torch.float32),
     )

@@ -3,7 +3,7 @@
 Torch only; usable without scvi-tools or scanpy.
 """
 
-from scdit.nn._calibrate import fit_marginals
+from scdit.nn._calibrate import Mixture, fit_marginals
 from scdit.nn._codec import LatentCodec
 from scdit.nn._counts import NegativeBinomial
 from scdit.nn._dit import DiT
@@ -33,6 +33,7 @@ __all__ = [
     "ExpressionCodec",
     "LatentCodec",
     "LibraryScores",
+    "Mixture",
     "NegativeBinomial",
     "PatchTokens",
     "Regions",

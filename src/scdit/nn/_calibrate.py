@@ -8,50 +8,89 @@ the *mixture* for the gene's training counts.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 _MAX_STEP_MEAN, _MAX_STEP_THETA = 0.3, 0.5
+_N_ITERATIONS = 6  # Newton steps
+# shares of the cells at which a mixture's components begin; the largest means are few and matter
+_ENDS = torch.cat(
+    [
+        torch.linspace(0, 0.9, 73)[:-1],
+        torch.linspace(0.9, 0.99, 19)[:-1],
+        torch.linspace(0.99, 1, 11),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Mixtures of negative binomials, one for each gene.
+
+    Attributes
+    ----------
+    log_mean, log_theta
+        Of the components, (genes, M).
+    log_weight
+        Logarithm of their shares, (M,).
+    """
+
+    log_mean: Tensor
+    log_theta: Tensor
+    log_weight: Tensor
+
+    @classmethod
+    def of_cells(cls, log_mean: Tensor, log_theta: Tensor) -> Mixture:
+        """Mixture over cells, (cells, genes) each, in up to 100 components that keep its mean.
+
+        A component stands for cells whose means are next to each other. A sample of as many cells
+        would have a mean that is off by chance, and the fit would take that out of the gene.
+        """
+        ends = (_ENDS * len(log_mean)).round().long().unique()
+        size = ends.diff()
+        log_mean, order = log_mean.T.sort(dim=1)
+        log_theta = log_theta.expand(len(order.T), -1).T.gather(1, order)
+        component = torch.repeat_interleave(torch.arange(len(size)), size)
+        means, thetas = torch.zeros(2, len(log_mean), len(size))
+        means.index_add_(1, component, log_mean.exp())
+        thetas.index_add_(1, component, log_theta)
+        return cls((means / size).log(), thetas / size, (size / size.sum()).log())
 
 
 def fit_marginals(
-    log_mean: Tensor,
-    log_theta: Tensor,
-    counts: Tensor,
-    weights: Tensor,
-    *,
-    n_iterations: int = 12,
-    prior: float = 1e-3,
+    mixture: Mixture, counts: Tensor, weights: Tensor, *, prior: float = 1e-3
 ) -> tuple[Tensor, Tensor]:
     r"""Shifts of log mean and log dispersion per gene, each (genes,).
 
-    Maximises :math:`\sum_k w_k \log \frac{1}{M} \sum_m NB(k; \mu_m e^a, \theta_m e^b)` minus a weak
+    Maximises :math:`\sum_k f_k \log \sum_m w_m NB(k; \mu_m e^a, \theta_m e^b)` minus a weak
     Gaussian prior, by damped Newton steps with the outer product of the scores as Hessian.
 
     Parameters
     ----------
-    log_mean, log_theta
-        Of the mixture's components, (genes, M): the decoder's output for M generated states.
+    mixture
+        The decoder's output for generated states.
     counts, weights
-        The training histogram of each gene: counts and their frequencies, (genes, n_nodes).
-    n_iterations
-        Newton steps.
+        The training histogram of each gene: counts and their frequencies f, (genes, n_nodes).
     prior
         Precision of the prior, relative to one cell.
     """
     genes, n_nodes = counts.shape
     shift_mean, shift_theta = torch.zeros(genes), torch.zeros(genes)
-    for _ in range(n_iterations):
-        t = log_theta + shift_theta[:, None]
-        odds, theta = log_mean + shift_mean[:, None] - t, t.exp()
+    for _ in range(_N_ITERATIONS):
+        t = mixture.log_theta + shift_theta[:, None]
+        odds, theta = mixture.log_mean + shift_mean[:, None] - t, t.exp()
         softplus, share = F.softplus(odds), torch.sigmoid(odds)
         lgamma, digamma = torch.lgamma(theta), torch.digamma(theta)
         score_mean, score_theta = torch.empty_like(counts), torch.empty_like(counts)
         for j in range(n_nodes):
             k = counts[:, j : j + 1]
             log_p = torch.lgamma(k + theta) - lgamma + k * (odds - softplus) - theta * softplus
-            part = torch.softmax(log_p, dim=1)  # of each component in this count, (genes, M)
+            part = torch.softmax(
+                log_p + mixture.log_weight, dim=1
+            )  # of each component in this count, (genes, M)
             pull = k * (1 - share)
             d_theta = theta * (torch.digamma(k + theta) - digamma - softplus + share) - pull
             score_mean[:, j] = (part * (pull - theta * share)).sum(1)

@@ -239,7 +239,7 @@ class LatentCodec(nn.Module):
         shift_mean, shift_theta = self.regions(latent)
         logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden) + shift_mean
         log_proportions = F.log_softmax(logits, dim=1)
-        # the dispersion was calibrated for proportions that were not shifted yet
+        # the dispersion was learnt for proportions that were not shifted yet
         log_theta = self.dispersion(log_proportions - shift_mean, torch.cat([latent, hidden], 1))
         log_theta = (log_theta + shift_theta).clamp(-5, 8)
         return NegativeBinomial(log_proportions + log_library, log_theta)
@@ -256,12 +256,6 @@ class LatentCodec(nn.Module):
     def layers(self, state: Tensor) -> dict[str, Tensor]:
         """Layers beside the counts: none."""
         return {}
-
-    @torch.no_grad()
-    def shift(self, log_mean: Tensor, log_theta: Tensor) -> None:
-        """Shift each gene's log mean and log dispersion, (genes,), in all cells."""
-        self.decoder_nonlinear.bias.add_(log_mean)
-        self.dispersion.shift(log_mean, log_theta)
 
     # -- what is minimised -----------------------------------------------------------------------
 

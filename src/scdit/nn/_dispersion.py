@@ -74,13 +74,6 @@ class Dispersion(nn.Module):
         change = (log_proportions - self.log_proportions).clamp(-_FAR, _FAR)
         return self.log_theta + self.exponent * change + self.loadings(self.features(known))
 
-    @torch.no_grad()
-    def shift(self, log_proportions: Tensor, log_theta: Tensor) -> None:
-        """Shift log theta, (genes,), in all cells, where log proportions were shifted as well."""
-        self.log_theta.add_(log_theta)
-        if self.per == "gene-cell":
-            self.log_proportions.add_(log_proportions)
-
     def vectors(self) -> list[nn.Parameter]:
         """Parameters that are no weights of a layer, which learn faster."""
         return list(self.parameters(recurse=False))
