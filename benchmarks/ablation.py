@@ -40,7 +40,8 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "counts not capped": (
         {}, {}, {"scdit.train._initialise._caps": lambda counts: np.full(counts.shape[1], np.inf)},
     ),
-    "marginals not calibrated": ({}, {}, {"scdit.train._latents.calibrate_regions": lambda *_: None}),
+    "not calibrated": ({}, {}, {"scdit.train._latents.calibrate": lambda *_: None}),
+    "calibrated without shapes": ({}, {}, {"scdit.nn.CountShape.set": lambda *_: None}),
     "conditions not in the codec's prior": (
         {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
     ),

@@ -18,6 +18,7 @@ from scdit.nn._expression import ExpressionCodec
 from scdit.nn._library import LibraryScores
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import MAX_REGIONS, Regions
+from scdit.nn._shape import CountShape, fit_shape, interval_probabilities
 from scdit.nn._tokens import DenseTokens, PatchTokens
 from scdit.nn._zero_inflated import ZeroInflatedHead
 
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_REGIONS",
     "ConditionEmbedding",
     "ConditionPrior",
+    "CountShape",
     "DenseTokens",
     "DiT",
     "ExpressionCodec",
@@ -41,6 +43,8 @@ __all__ = [
     "ZeroInflatedHead",
     "drop_conditions",
     "fit_marginals",
+    "fit_shape",
+    "interval_probabilities",
 ]
 
 CODECS = {"latent": LatentCodec, "expression": ExpressionCodec}

@@ -15,6 +15,7 @@ from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import Regions
+from scdit.nn._shape import CountShape
 
 _MIN_PCS = 50
 # precisions of the Gaussian priors, in cells: genes with few counts keep small weights
@@ -113,6 +114,7 @@ class LatentCodec(nn.Module):
         self.dispersion = Dispersion(n_genes, self.n_latent + n_hidden, dispersion)
         self.prior = ConditionPrior(n_categories or {}, self.n_latent)
         self.regions = Regions(self.n_latent, n_genes)
+        self.shape = CountShape(n_genes)
         self.library_scores = LibraryScores()
 
     @property
@@ -251,7 +253,7 @@ class LatentCodec(nn.Module):
 
     def draw(self, state: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
         """Counts (cells, genes) for states; `uniform` gives numbers in [0, 1), (cells, genes)."""
-        return self.decode(state).quantile(uniform())
+        return self.decode(state).quantile(self.shape(uniform()))
 
     def layers(self, state: Tensor) -> dict[str, Tensor]:
         """Layers beside the counts: none."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scdit.module import SCDiTModule
 from scdit.train._data import CachedStates, CellDataModule, StateDataModule, condition_codes
-from scdit.train._marginals import calibrate_regions
+from scdit.train._marginals import calibrate
 
 
 @torch.inference_mode()
@@ -33,7 +33,7 @@ def prepare_latents(
     train = torch.as_tensor(cells.train_idx)
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
-    calibrate_regions(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
+    calibrate(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
     low, high = mean[train].aminmax(dim=0)

@@ -1,29 +1,53 @@
-"""Calibration of each gene's marginal in regions of the latent space."""
+"""Calibration of the decoder: each gene's marginal in regions of the latent space, and its shape."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from scdit.nn import MAX_REGIONS, LatentCodec, Mixture, fit_marginals
+from scdit.nn import (
+    MAX_REGIONS,
+    LatentCodec,
+    Mixture,
+    fit_marginals,
+    fit_shape,
+    interval_probabilities,
+)
 
 _CELLS_PER_REGION = 150
 _MIN_MEAN = 0.1  # counts per cell below which the marginal of a gene says no more than its mean
 _PRIOR = 10.0  # precision of the prior on a region's shifts, in cells
-_EXACT, _QUANTILES = 6, 16  # a gene's histogram: counts up to here, then so many quantiles
+_EXACT, _GROUPS = 6, 16  # a gene's histogram: counts up to here, then so many groups of others
 _GENES_AT_ONCE = 256
 _MAX_DECODED = 20_000_000  # means that are held in memory; more states than that are a sample
 
 
-def calibrate_regions(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
-    """Shift means and dispersions in regions so that mixtures over states fit the counts there.
+class Histograms(NamedTuple):
+    """Capped counts of genes, each array (genes, n_intervals), padded with intervals of no cell.
+
+    ``value`` is the mean count of an interval, ``upper`` the last count of it, infinite at the end,
+    ``cells`` the number of cells in it.
+    """
+
+    value: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    cells: NDArray[np.float64]
+
+
+def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
+    """Fit shifts of means and dispersions in regions to the counts there, then shapes of genes.
 
     A gene that is on in one kind of cell and off in another has two marginals, which one shift for
     all cells cannot meet both. Regions are found by k-means, one for every 150 cells, 1 to 16, and
-    shifts are shrunk towards none.
+    shifts are shrunk towards none. What the shifted likelihood then still misses is a gene's shape,
+    the same in all regions, see :class:`scdit.nn.CountShape`.
 
     Parameters
     ----------
@@ -38,18 +62,34 @@ def calibrate_regions(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix)
     n_regions = int(np.clip(len(states) // _CELLS_PER_REGION, 1, MAX_REGIONS))
     latent = states[:, : codec.n_latent].numpy()
     clusters = KMeans(n_regions, n_init=3, random_state=0).fit(latent)
+    cells = [np.flatnonzero(clusters.labels_ == region) for region in range(n_regions)]
+    parts = [(states[torch.as_tensor(rows)], counts[rows]) for rows in cells]
+
     shifts = torch.zeros(2, n_regions, codec.n_genes)
-    for region in range(n_regions):
-        cells = np.flatnonzero(clusters.labels_ == region)
-        shifts[:, region] = _shifts(codec, states[torch.as_tensor(cells)], counts[cells])
+    for region, (own_states, own_counts) in enumerate(parts):
+        for genes, mixture, seen in _mixtures(codec, own_states, own_counts):
+            value, share = (torch.as_tensor(x) for x in (seen.value, seen.cells / len(own_states)))
+            fitted = fit_marginals(
+                mixture, value.float(), share.float(), prior=_PRIOR / len(own_states)
+            )
+            shifts[:, region, genes] = torch.stack(fitted)
     width = np.sqrt(clusters.inertia_ / latent.size)
     device = codec.cap.device
     centres = torch.as_tensor(clusters.cluster_centers_, dtype=torch.float32)
     codec.regions.set(centres.to(device), float(width), *shifts.to(device))
 
+    intervals = [
+        (genes, seen.cells, interval_probabilities(mixture, seen.upper))
+        for own_states, own_counts in parts
+        for genes, mixture, seen in _mixtures(codec, own_states, own_counts)
+    ]
+    codec.shape.set(fit_shape(intervals, codec.n_genes))
 
-def _shifts(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> Tensor:
-    """Shifts (2, genes) of log mean and log dispersion that fit the mixture over states."""
+
+def _mixtures(
+    codec: LatentCodec, states: Tensor, counts: sp.csr_matrix
+) -> Iterator[tuple[NDArray[np.int64], Mixture, Histograms]]:
+    """Yield, for blocks of genes, their mixtures over states and their counts."""
     n_states = max(_MAX_DECODED // codec.n_genes, 1)
     chosen = torch.as_tensor(np.random.default_rng(0).permutation(len(states))[:n_states])
     decoded = codec.decode(states[chosen].to(codec.cap.device))
@@ -59,32 +99,37 @@ def _shifts(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> Tensor
     genes = np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MEAN)
     # genes with histograms of about the same length together
     genes = genes[np.argsort(cap[genes], kind="stable")]
-    shifts = torch.zeros(2, codec.n_genes)
     for start in range(0, len(genes), _GENES_AT_ONCE):
         block = genes[start : start + _GENES_AT_ONCE]
         mixture = Mixture.of_cells(log_mean[:, block], log_theta[:, block])
-        values, weights = _histograms(columns, block, cap)
-        fitted = fit_marginals(mixture, values, weights, prior=_PRIOR / counts.shape[0])
-        shifts[:, block] = torch.stack(fitted)
-    return shifts
+        yield block, mixture, _histograms(columns, block, cap)
 
 
-def _histograms(
-    columns: sp.csc_matrix, genes: np.ndarray, cap: np.ndarray
-) -> tuple[Tensor, Tensor]:
-    """Capped counts of genes and their frequencies, (genes, n_nodes), padded with weight 0."""
-    cells = columns.shape[0]
-    nodes = []
+def _histograms(columns: sp.csc_matrix, genes: NDArray[np.int64], cap: np.ndarray) -> Histograms:
+    """Capped counts of some genes: small ones exactly, others in groups of about equal size."""
+    n_cells = columns.shape[0]
+    rows = []
     for gene in genes:
         seen = columns.data[columns.indptr[gene] : columns.indptr[gene + 1]]
-        seen = np.sort(np.minimum(seen[seen > 0], cap[gene]))
-        low, n_low = np.unique(seen[seen <= _EXACT], return_counts=True)
-        high = seen[seen > _EXACT]
-        k = min(_QUANTILES, len(high))
-        middle = ((np.arange(k) + 0.5) / max(k, 1) * len(high)).astype(int)
-        n_nodes = np.concatenate([[cells - len(seen)], n_low, np.full(k, len(high) / max(k, 1))])
-        nodes.append((np.concatenate([[0], low, high[middle]]), n_nodes / cells))
-    values, weights = np.zeros((2, len(genes), max(len(v) for v, _ in nodes)), np.float32)
-    for i, (v, w) in enumerate(nodes):
-        values[i, : len(v)], weights[i, : len(w)] = v, w
-    return torch.from_numpy(values), torch.from_numpy(weights)
+        counts, cells = np.unique(np.minimum(seen[seen > 0], cap[gene]), return_counts=True)
+        high = counts > _EXACT
+        below = np.cumsum(cells * high) - cells * high  # of the cells with high counts
+        group = np.where(high, _EXACT + 1 + below * _GROUPS // max(cells[high].sum(), 1), counts)
+        _, first, group = np.unique(group, return_index=True, return_inverse=True)
+        size = np.bincount(group, cells)
+        value = np.bincount(group, cells * counts) / np.maximum(size, 1)
+        upper = np.append(counts[first[1:] - 1], np.inf) if len(first) else first
+        rows.append(
+            (
+                np.append(0, value),
+                np.append(0 if len(first) else np.inf, upper),
+                np.append(n_cells - cells.sum(), size),
+            )
+        )
+    n_intervals = max(len(value) for value, *_ in rows)
+    table = np.zeros((3, len(genes), n_intervals))
+    table[1] = np.inf
+    for i, row in enumerate(rows):
+        for array, values in zip(table, row, strict=True):
+            array[i, : len(values)] = values
+    return Histograms(*table)
