@@ -18,6 +18,7 @@ Floats = NDArray[np.floating]
 _TAIL = np.array([0, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45])
 EDGES = np.concatenate([_TAIL, [0.5], 1 - _TAIL[::-1]])
 _WIDTHS = np.diff(EDGES)
+_FLOOR = 1.0  # cells spread over all bins, none of which may be empty
 _ROUNDING = 1e-5  # of probabilities in single precision
 _LARGEST = 1 - 2**-24  # the largest float32 below 1
 
@@ -100,7 +101,7 @@ def fit_shape(
     n_genes: int,
     *,
     n_iterations: int = 40,
-    prior: float = 50.0,
+    min_gain: float = 20.0,
 ) -> Floats:
     """Probability of each bin for each gene, (genes, n_bins), by expectation maximisation.
 
@@ -116,15 +117,21 @@ def fit_shape(
         Number of genes.
     n_iterations
         Steps of expectation maximisation.
-    prior
-        Cells that a density that changes nothing is worth.
+    min_gain
+        Log likelihood, in nats, that a gene has to gain; others are left as they are: by chance
+        they gain less than five, and would all be drawn with the noise of the training cells.
     """
     density = np.tile(_WIDTHS, (n_genes, 1))
-    for _ in range(n_iterations):
-        expected = np.tile(prior * _WIDTHS, (n_genes, 1))
+    history = []
+    for _ in range(n_iterations + 1):
+        expected, log_likelihood = np.tile(_FLOOR * _WIDTHS, (n_genes, 1)), np.zeros(n_genes)
         for genes, cells, probabilities in parts:
-            total = np.einsum("gib,gb->gi", probabilities, density[genes])
-            share = cells / np.maximum(total, 1e-12)
-            expected[genes] += np.einsum("gi,gib->gb", share, probabilities) * density[genes]
+            total = np.einsum("gib,gb->gi", probabilities, density[genes]).clip(1e-12)
+            log_likelihood[genes] += (cells * np.log(total)).sum(axis=1)
+            expected[genes] += density[genes] * np.einsum(
+                "gi,gib->gb", cells / total, probabilities
+            )
+        history.append(log_likelihood)
         density = expected / expected.sum(axis=1, keepdims=True)
+    density[history[-1] - history[0] < min_gain] = _WIDTHS
     return density
