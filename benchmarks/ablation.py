@@ -20,16 +20,13 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scvi
-import torch
 from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
-from models import standard_normal_prior
+from models import resampler, standard_normal_prior
 from trial import describe_machine, describe_versions
 
 import scdit
-from scdit.diffusion import KeyedNoise
-from scdit.train._latents import _encode
 
 ROOT = Path(__file__).parents[1]
 POSTERIOR = "posterior resampling"
@@ -86,20 +83,17 @@ def posterior(
 ) -> Callable[[int], ad.AnnData]:
     """Return a function of a seed that resamples training cells of these labels."""
     known = cells.obs[key].astype(str).to_numpy()
-    with torch.inference_mode():
-        mean, sd = _encode(model.module, model.adata_manager)
+    resample = resampler(model)
 
     def draw(seed: int) -> ad.AnnData:
-        rng, noise = np.random.default_rng(seed), KeyedNoise(seed)
+        rng = np.random.default_rng(seed)
         rows = np.concatenate(
             [
                 rng.permutation(np.flatnonzero(known == name))[:n]
                 for name, n in zip(*np.unique(labels, return_counts=True), strict=True)
             ]
         )
-        normal = torch.from_numpy(rng.standard_normal((len(rows), sd.shape[1]), dtype=np.float32))
-        counts = model.module.draw_counts(mean[rows] + sd[rows] * normal, range(len(rows)), noise)
-        return as_cells(counts.numpy(), cells, key, known[rows])
+        return as_cells(resample(rows, seed), cells, key, known[rows])
 
     return draw
 

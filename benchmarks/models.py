@@ -1,6 +1,6 @@
 """Trained models, kept in a folder so that several scripts can ask things of one training."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import torch
 from anndata import AnnData
 
 import scdit
+from scdit.diffusion import KeyedNoise
 from scdit.nn import ConditionPrior
+from scdit.train._latents import _encode
 
 
 def fit(
@@ -73,5 +75,26 @@ def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> AnnDa
     state = torch.zeros(len(latent), module.codec.n_state)
     state[:, : latent.shape[1]] = torch.from_numpy(latent)
     state = module.codec.with_library_size(state, torch.from_numpy(library).float())
-    counts = module.draw_counts(state, range(len(state)), scdit.diffusion.KeyedNoise(0))
+    counts = module.draw_counts(state, range(len(state)), KeyedNoise(0))
     return AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
+
+
+def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return a function of rows of the model's cells and a seed that draws counts (rows, genes).
+
+    A state of each cell is drawn from its posterior and decoded with the cell's own depth.
+    """
+    module = model.module
+    with torch.inference_mode():
+        mean, sd = _encode(module, model.adata_manager)
+
+    def draw(rows: np.ndarray, seed: int) -> np.ndarray:
+        rng, noise = np.random.default_rng(seed), KeyedNoise(seed)
+        normal = torch.from_numpy(rng.standard_normal((len(rows), sd.shape[1]), dtype=np.float32))
+        state = mean[rows] + sd[rows] * normal
+        batches = [range(len(rows))[i : i + 1_000] for i in range(0, len(rows), 1_000)]
+        return np.concatenate(
+            [module.draw_counts(state[b.start : b.stop], b, noise).numpy() for b in batches]
+        )
+
+    return draw
