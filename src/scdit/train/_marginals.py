@@ -106,7 +106,7 @@ def _mixtures(
 
 
 def _histograms(columns: sp.csc_matrix, genes: NDArray[np.int64], cap: np.ndarray) -> Histograms:
-    """Capped counts of some genes: small ones exactly, others in groups of about equal size."""
+    """Capped counts of genes that are seen: small ones exactly, others in groups of about one size."""
     n_cells = columns.shape[0]
     rows = []
     for gene in genes:
@@ -117,15 +117,9 @@ def _histograms(columns: sp.csc_matrix, genes: NDArray[np.int64], cap: np.ndarra
         group = np.where(high, _EXACT + 1 + below * _GROUPS // max(cells[high].sum(), 1), counts)
         _, first, group = np.unique(group, return_index=True, return_inverse=True)
         size = np.bincount(group, cells)
-        value = np.bincount(group, cells * counts) / np.maximum(size, 1)
-        upper = np.append(counts[first[1:] - 1], np.inf) if len(first) else first
-        rows.append(
-            (
-                np.append(0, value),
-                np.append(0 if len(first) else np.inf, upper),
-                np.append(n_cells - cells.sum(), size),
-            )
-        )
+        value = np.bincount(group, cells * counts) / size
+        zeros = n_cells - cells.sum()
+        rows.append((np.r_[0, value], np.r_[0, counts[first[1:] - 1], np.inf], np.r_[zeros, size]))
     n_intervals = max(len(value) for value, *_ in rows)
     table = np.zeros((3, len(genes), n_intervals))
     table[1] = np.inf
