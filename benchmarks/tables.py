@@ -172,9 +172,9 @@ def _how(runs: Runs) -> str:
     for (generator, data), texts in notes.items():
         lines.append(f"- **Training of {generator}** on `{data}`: {'; '.join(texts)}.")
     lines += _by_generator("Versions", runs, _versions)
-    commits = sorted({run["versions"].get("commit", "") for run in runs} - {""})
-    if commits:
-        lines.append(f"- **Commits** of this repository: {', '.join(commits)}.")
+    lines += _by_generator(
+        "Commit of this repository", runs, lambda run: run["versions"].get("commit", "not known")
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -189,15 +189,16 @@ def _by_generator(title: str, runs: Runs, describe: Callable[[Run], str]) -> lis
 
 
 def _commands(runs: Runs) -> list[str]:
-    """Return the commands that give these results: one per data set, where seeds are the same."""
+    """Return the commands that give these results: one per data set, where seeds and draws are the same."""
     commands = []
     for _, group in groupby(sorted(runs, key=_data), key=_data):
         cells = sorted(group, key=_rank)
-        by_seeds: dict[tuple[int, ...], Runs] = {}
+        alike: dict[tuple[tuple[int, ...], int], Runs] = {}
         for name in dict.fromkeys(run["generator"] for run in cells):
             own = [run for run in cells if run["generator"] == name]
-            by_seeds.setdefault(tuple(sorted({run["seed"] for run in own})), []).append(own[0])
-        for seeds, firsts in by_seeds.items():
+            seeds = tuple(sorted({run["seed"] for run in own}))
+            alike.setdefault((seeds, own[0]["draws"]), []).append(own[0])
+        for (seeds, draws), firsts in alike.items():
             run = firsts[0]
             words = ["python benchmarks/quality.py", f"--data {run['data']}.h5ad"]
             words.append(f"--labels {run['labels_key']}")
@@ -208,7 +209,7 @@ def _commands(runs: Runs) -> list[str]:
             words.append(f"--generators {' '.join(run['generator'] for run in firsts)}")
             words += [f"--scvi-epochs {r['scvi_epochs']}" for r in firsts if r["scvi_epochs"]]
             words.append(f"--seeds {' '.join(map(str, seeds))}")
-            words.append(f"--draws {run['draws']}")
+            words.append(f"--draws {draws}")
             commands.append(" ".join(words))
     return commands
 
