@@ -147,7 +147,12 @@ def _cells(
     """Return the medians over seeds of some metrics as text."""
     texts = []
     for metric, factor, digits in columns:
-        by_seed = {run["seed"]: x for run in runs if (x := get(run, metric)) is not None}
+        # a floor that several rows have is that of the one with most draws
+        by_seed = {
+            run["seed"]: x
+            for run in sorted(runs, key=lambda run: run["draws"])
+            if (x := get(run, metric)) is not None
+        }
         texts.append(_format(list(by_seed.values()), factor, digits))
     return texts
 

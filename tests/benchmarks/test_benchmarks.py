@@ -117,6 +117,16 @@ def test_page_shows_medians_floor_first():
     assert "--generators nb --seeds 0 --draws 3" in page
 
 
+def test_the_floor_shown_is_that_of_most_draws():
+    from tables import markdown
+
+    runs = [
+        result("nb", 0, 0.8, floor=0.44, draws=3),
+        result("poisson", 0, 0.8, floor=0.55, draws=1),
+    ]
+    assert "| floor (real cells) | 0.440" in markdown(runs)
+
+
 def test_floors_that_differ_are_reported():
     from tables import differing_floors
 
