@@ -52,7 +52,7 @@ class Mixture:
         ends = (_ENDS * len(log_mean)).round().long().unique()
         size = ends.diff()
         log_mean, order = log_mean.T.sort(dim=1)
-        log_theta = log_theta.expand(len(order.T), -1).T.gather(1, order)
+        log_theta = log_theta.T.gather(1, order)
         component = torch.repeat_interleave(torch.arange(len(size)), size)
         means, thetas = torch.zeros(2, len(log_mean), len(size))
         means.index_add_(1, component, log_mean.exp())

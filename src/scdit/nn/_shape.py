@@ -16,8 +16,10 @@ Floats = NDArray[np.floating]
 
 # ends of bins of probability, finer at both tails
 _TAIL = np.array([0, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45])
-EDGES = np.concatenate([_TAIL, [0.5], 1 - _TAIL[::-1]])
-_WIDTHS = np.diff(EDGES)
+_EDGES = np.concatenate([_TAIL, [0.5], 1 - _TAIL[::-1]])
+_WIDTHS = np.diff(_EDGES)
+_N_ITERATIONS = 41  # steps of expectation maximisation
+_MIN_GAIN = 20.0  # log likelihood, in nats, that a gene has to gain
 _FLOOR = 1.0  # cells spread over all bins, none of which may be empty
 _ROUNDING = 1e-5  # of probabilities in single precision
 _LARGEST = 1 - 2**-24  # the largest float32 below 1
@@ -44,7 +46,7 @@ class CountShape(nn.Module):
 
     def __init__(self, n_genes: int):
         super().__init__()
-        self.register_buffer("edges", torch.tensor(EDGES, dtype=torch.float32), persistent=False)
+        self.register_buffer("edges", torch.tensor(_EDGES, dtype=torch.float32), persistent=False)
         # the uniform numbers below which the transformed ones are below each edge, (genes, edges)
         self.register_buffer("ends", self.edges.repeat(n_genes, 1))
 
@@ -91,7 +93,7 @@ def interval_probabilities(mixture: Mixture, upper: Floats) -> Floats:
     weight = mixture.log_weight.double().exp().numpy()
     finite = np.where(np.isfinite(upper), upper, 0)[:, :, None]
     cdf = np.where(np.isfinite(upper)[:, :, None], betainc(theta, finite + 1, p), 1.0)
-    bins = zip(EDGES[:-1], EDGES[1:], strict=True)
+    bins = zip(_EDGES[:-1], _EDGES[1:], strict=True)
     below = [(cdf.clip(low, high) - low) @ weight / (high - low) for low, high in bins]
     return np.diff(np.stack(below, axis=2), axis=1, prepend=0).astype(np.float32)
 
@@ -99,14 +101,13 @@ def interval_probabilities(mixture: Mixture, upper: Floats) -> Floats:
 def fit_shape(
     parts: Sequence[tuple[NDArray[np.int64], Floats, Floats]],
     n_genes: int,
-    *,
-    n_iterations: int = 40,
-    min_gain: float = 20.0,
 ) -> Floats:
     """Probability of each bin for each gene, (genes, n_bins), by expectation maximisation.
 
     Maximises the likelihood of counts in intervals. The problem is convex; it is started from no
-    change and stopped early, which keeps the densities smooth.
+    change and stopped early, which keeps the densities smooth. Genes that gain less than 20 nats
+    are left as they are: by chance they gain less than five, and would all be drawn with the noise
+    of the training cells.
 
     Parameters
     ----------
@@ -115,15 +116,10 @@ def fit_shape(
         each interval (n, n_intervals), and their :func:`interval_probabilities`.
     n_genes
         Number of genes.
-    n_iterations
-        Steps of expectation maximisation.
-    min_gain
-        Log likelihood, in nats, that a gene has to gain; others are left as they are: by chance
-        they gain less than five, and would all be drawn with the noise of the training cells.
     """
     density = np.tile(_WIDTHS, (n_genes, 1))
     history = []
-    for _ in range(n_iterations + 1):
+    for _ in range(_N_ITERATIONS):
         expected, log_likelihood = np.tile(_FLOOR * _WIDTHS, (n_genes, 1)), np.zeros(n_genes)
         for genes, cells, probabilities in parts:
             total = np.einsum("gib,gb->gi", probabilities, density[genes]).clip(1e-12)
@@ -133,5 +129,5 @@ def fit_shape(
             )
         history.append(log_likelihood)
         density = expected / expected.sum(axis=1, keepdims=True)
-    density[history[-1] - history[0] < min_gain] = _WIDTHS
+    density[history[-1] - history[0] < _MIN_GAIN] = _WIDTHS
     return density

@@ -30,12 +30,13 @@ _MAX_DECODED = 20_000_000  # means that are held in memory; more states than tha
 
 
 class Histograms(NamedTuple):
-    """Capped counts of genes, each array (genes, n_intervals), padded with intervals of no cell.
+    """Capped counts of ``genes`` (n,), each array (n, n_intervals), padded with intervals of no cell.
 
     ``value`` is the mean count of an interval, ``upper`` the last count of it, infinite at the end,
     ``cells`` the number of cells in it.
     """
 
+    genes: NDArray[np.int64]
     value: NDArray[np.float64]
     upper: NDArray[np.float64]
     cells: NDArray[np.float64]
@@ -63,49 +64,52 @@ def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None
     latent = states[:, : codec.n_latent].numpy()
     clusters = KMeans(n_regions, n_init=3, random_state=0).fit(latent)
     cells = [np.flatnonzero(clusters.labels_ == region) for region in range(n_regions)]
-    parts = [(states[torch.as_tensor(rows)], counts[rows]) for rows in cells]
+    parts = [(states[torch.as_tensor(rows)], _histograms(codec, counts[rows])) for rows in cells]
 
     shifts = torch.zeros(2, n_regions, codec.n_genes)
-    for region, (own_states, own_counts) in enumerate(parts):
-        for genes, mixture, seen in _mixtures(codec, own_states, own_counts):
-            value, share = (torch.as_tensor(x) for x in (seen.value, seen.cells / len(own_states)))
-            fitted = fit_marginals(
-                mixture, value.float(), share.float(), prior=_PRIOR / len(own_states)
-            )
-            shifts[:, region, genes] = torch.stack(fitted)
+    for region, (own_states, seen) in enumerate(parts):
+        n_cells = len(own_states)
+        for block, mixture in _mixtures(codec, own_states, seen):
+            value, share = (torch.as_tensor(x) for x in (block.value, block.cells / n_cells))
+            fitted = fit_marginals(mixture, value.float(), share.float(), prior=_PRIOR / n_cells)
+            shifts[:, region, block.genes] = torch.stack(fitted)
     width = np.sqrt(clusters.inertia_ / latent.size)
     device = codec.cap.device
     centres = torch.as_tensor(clusters.cluster_centers_, dtype=torch.float32)
     codec.regions.set(centres.to(device), float(width), *shifts.to(device))
 
     intervals = [
-        (genes, seen.cells, interval_probabilities(mixture, seen.upper))
-        for own_states, own_counts in parts
-        for genes, mixture, seen in _mixtures(codec, own_states, own_counts)
+        (block.genes, block.cells, interval_probabilities(mixture, block.upper))
+        for own_states, seen in parts
+        for block, mixture in _mixtures(codec, own_states, seen)
     ]
     codec.shape.set(fit_shape(intervals, codec.n_genes))
 
 
 def _mixtures(
-    codec: LatentCodec, states: Tensor, counts: sp.csr_matrix
-) -> Iterator[tuple[NDArray[np.int64], Mixture, Histograms]]:
-    """Yield, for blocks of genes, their mixtures over states and their counts."""
+    codec: LatentCodec, states: Tensor, blocks: list[Histograms]
+) -> Iterator[tuple[Histograms, Mixture]]:
+    """Yield each block of genes with their mixtures over states."""
     n_states = max(_MAX_DECODED // codec.n_genes, 1)
     chosen = torch.as_tensor(np.random.default_rng(0).permutation(len(states))[:n_states])
     decoded = codec.decode(states[chosen].to(codec.cap.device))
     log_mean, log_theta = decoded.log_mean.cpu(), decoded.log_theta.cpu()
+    for block in blocks:
+        yield block, Mixture.of_cells(log_mean[:, block.genes], log_theta[:, block.genes])
+
+
+def _histograms(codec: LatentCodec, counts: sp.csr_matrix) -> list[Histograms]:
+    """Histograms of all genes with enough counts, in blocks."""
     cap = codec.cap.cpu().numpy()
     columns = counts.tocsc()
     genes = np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MEAN)
     # genes with histograms of about the same length together
     genes = genes[np.argsort(cap[genes], kind="stable")]
-    for start in range(0, len(genes), _GENES_AT_ONCE):
-        block = genes[start : start + _GENES_AT_ONCE]
-        mixture = Mixture.of_cells(log_mean[:, block], log_theta[:, block])
-        yield block, mixture, _histograms(columns, block, cap)
+    starts = range(0, len(genes), _GENES_AT_ONCE)
+    return [_histogram(columns, genes[i : i + _GENES_AT_ONCE], cap) for i in starts]
 
 
-def _histograms(columns: sp.csc_matrix, genes: NDArray[np.int64], cap: np.ndarray) -> Histograms:
+def _histogram(columns: sp.csc_matrix, genes: NDArray[np.int64], cap: np.ndarray) -> Histograms:
     """Capped counts of genes that are seen: small ones exactly, others in groups of about one size."""
     n_cells = columns.shape[0]
     rows = []
@@ -126,4 +130,4 @@ def _histograms(columns: sp.csc_matrix, genes: NDArray[np.int64], cap: np.ndarra
     for i, row in enumerate(rows):
         for array, values in zip(table, row, strict=True):
             array[i, : len(values)] = values
-    return Histograms(*table)
+    return Histograms(genes, *table)
