@@ -37,6 +37,15 @@ def test_quantile_is_scipys(parameters):
     np.testing.assert_array_equal(ours, scipy_nb(*parameters).ppf(u))
 
 
+def test_interval_is_scipys(parameters):
+    counts = np.random.default_rng(3).poisson(parameters[0])
+    below, probability = torch_nb(*parameters, dtype=torch.float32).interval(torch.tensor(counts))
+    truth = scipy_nb(*parameters)
+    assert below.dtype == probability.dtype == torch.float64
+    np.testing.assert_allclose(below, truth.cdf(counts - 1), atol=2e-6)
+    np.testing.assert_allclose(probability, truth.pmf(counts), rtol=1e-4, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("mean", "theta"),
     [

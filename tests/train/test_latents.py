@@ -8,6 +8,7 @@ import torch
 from scdit.nn import LatentCodec, Regions
 from scdit.train import default_epochs, default_n_latent, default_train_size
 from scdit.train._initialise import initialise_latent, n_reproducible
+from scdit.train._maps import map_marginals
 from scdit.train._marginals import calibrate
 
 
@@ -120,6 +121,40 @@ def test_a_gene_that_some_cells_lack_is_lacking_in_drawn_cells():
         codec.shape.clear()
         assert error() > 0.12
         assert shaped < 0.06
+
+
+def test_drawn_counts_are_mapped_to_those_of_the_data_at_any_depth():
+    """Genes that are on in some cells and off in others, of which the decoder knows nothing."""
+    rng = np.random.default_rng(1)
+    depth = rng.choice([0.5, 2.0], 3_000)
+    counts = rng.poisson(np.outer(depth, rng.gamma(2, 2, 40)))
+    counts[:, :3] = rng.poisson(depth[:, None] * np.where(rng.random((3_000, 3)) < 0.4, 0.2, 12))
+    codec = LatentCodec(40).eval()
+    initialise_latent(codec, sp.csr_matrix(counts))
+    with torch.no_grad():
+        codec.decoder_linear.weight.zero_()
+        states, _ = codec.encode(torch.tensor(counts, dtype=torch.float32))
+
+        def error():
+            """Largest distance of distributions, in cells of one depth, of each gene."""
+            generator = torch.Generator().manual_seed(0)
+            made = codec.draw(states, lambda: torch.rand(counts.shape, generator=generator))
+            of_depths = []
+            for some in (depth < 1, depth > 1):
+                both = made.numpy()[some], counts[some]
+                below = [[(c <= k).mean(axis=0) for k in range(80)] for c in both]
+                of_depths.append(np.abs(np.subtract(*below)).max(axis=0))
+            return np.max(of_depths, axis=0)
+
+        before = error()
+        map_marginals(codec, states, sp.csr_matrix(counts))
+        after = error()
+        assert before[:3].min() > 0.1
+        assert (after[:3] < before[:3] / 2).all()
+        assert after[3:].mean() < before[3:].mean() + 0.005
+        # a second fit begins anew
+        map_marginals(codec, states, sp.csr_matrix(counts))
+        np.testing.assert_array_equal(error(), after)
 
 
 def test_points_far_from_unused_regions_are_shifted_by_their_own():

@@ -16,6 +16,7 @@ from scdit.nn._embedding import (
 )
 from scdit.nn._expression import ExpressionCodec
 from scdit.nn._library import LibraryScores
+from scdit.nn._marginal_map import N_BINS, MarginalMap, fit_map
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import MAX_REGIONS, Regions
 from scdit.nn._shape import CountShape, fit_shape, interval_probabilities
@@ -27,6 +28,7 @@ __all__ = [
     "CONTINUOUS",
     "DROPPED",
     "MAX_REGIONS",
+    "N_BINS",
     "ConditionEmbedding",
     "ConditionPrior",
     "CountShape",
@@ -35,6 +37,7 @@ __all__ = [
     "ExpressionCodec",
     "LatentCodec",
     "LibraryScores",
+    "MarginalMap",
     "Mixture",
     "NegativeBinomial",
     "PatchTokens",
@@ -42,6 +45,7 @@ __all__ = [
     "TimeEmbedding",
     "ZeroInflatedHead",
     "drop_conditions",
+    "fit_map",
     "fit_marginals",
     "fit_shape",
     "interval_probabilities",

@@ -13,6 +13,7 @@ from scdit.nn._counts import NegativeBinomial
 from scdit.nn._dispersion import Dispersion
 from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
+from scdit.nn._marginal_map import MarginalMap
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import Regions
 from scdit.nn._shape import CountShape
@@ -115,6 +116,7 @@ class LatentCodec(nn.Module):
         self.prior = ConditionPrior(n_categories or {}, self.n_latent)
         self.regions = Regions(self.n_latent, n_genes)
         self.shape = CountShape(n_genes)
+        self.marginal_map = MarginalMap(n_genes)
         self.library_scores = LibraryScores()
 
     @property
@@ -253,7 +255,9 @@ class LatentCodec(nn.Module):
 
     def draw(self, state: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
         """Counts (cells, genes) for states; `uniform` gives numbers in [0, 1), (cells, genes)."""
-        return self.decode(state).quantile(self.shape(uniform()))
+        decoded, shaped = self.decode(state), self.shape(uniform())
+        log_library = self.library_scores.inverse(state[:, self.n_latent :])
+        return self.marginal_map(decoded.quantile(shaped), shaped, decoded, log_library)
 
     def layers(self, state: Tensor) -> dict[str, Tensor]:
         """Layers beside the counts: none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.special import betainc
 from scipy.stats import nbinom
 from torch import Tensor
 from torch.nn import functional as F
@@ -40,6 +41,24 @@ class NegativeBinomial:
             - theta * F.softplus(odds)  # theta log(theta / (mu + theta))
             - counts * F.softplus(-odds)  # x log(mu / (mu + theta))
         )
+
+    def interval(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Probability of fewer than `counts` and that of `counts`, (cells, genes), double precision."""
+        where = counts.device
+        # scipy has the distribution function; some devices have no double precision
+        counts, log_mean, log_theta = (
+            x.cpu().double()
+            for x in torch.broadcast_tensors(counts, self.log_mean, self.log_theta)
+        )
+        probability = NegativeBinomial(log_mean, log_theta).log_prob(counts).exp()
+        below = torch.zeros_like(counts)
+        some = counts > 0  # which most are not
+        size, p = log_theta.exp(), torch.sigmoid(log_theta - log_mean)
+        parameters = (x[some].numpy() for x in (size, counts, p))
+        below[some] = torch.as_tensor(betainc(*parameters))
+        if where.type == "mps":
+            below, probability = below.float(), probability.float()
+        return below.to(where), probability.to(where)
 
     def quantile(self, uniform: Tensor) -> Tensor:
         """Smallest count whose distribution function exceeds `uniform`, float32 (cells, genes).

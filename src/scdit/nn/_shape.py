@@ -50,17 +50,25 @@ class CountShape(nn.Module):
         # the uniform numbers below which the transformed ones are below each edge, (genes, edges)
         self.register_buffer("ends", self.edges.repeat(n_genes, 1))
 
+    def changed(self) -> Tensor:
+        """Indices of the genes whose numbers are moved."""
+        return ((self.ends - self.edges).abs() > _ROUNDING).any(1).nonzero()[:, 0]
+
     def forward(self, uniform: Tensor) -> Tensor:
         """Numbers in [0, 1), (cells, genes), for uniform ones."""
-        genes = ((self.ends - self.edges).abs() > _ROUNDING).any(1).nonzero()[:, 0]
-        u, ends = uniform[:, genes].T.contiguous(), self.ends[genes]
+        genes = self.changed()
+        shaped = uniform.clone()
+        shaped[:, genes] = self.move(uniform[:, genes], genes)
+        return shaped
+
+    def move(self, numbers: Tensor, genes: Tensor) -> Tensor:
+        """Numbers in [0, 1) of some genes, (cells, n), moved."""
+        u, ends = numbers.T.contiguous(), self.ends[genes]
         upper = torch.searchsorted(ends[:, 1:-1].contiguous(), u, right=True) + 1
         start, stop = ends.gather(1, upper - 1), ends.gather(1, upper)
         low, high = self.edges[upper - 1], self.edges[upper]
         moved = low + (high - low) * (u - start) / (stop - start)
-        shaped = uniform.clone()
-        shaped[:, genes] = moved.clamp(0, _LARGEST).T
-        return shaped
+        return moved.clamp(0, _LARGEST).T
 
     @torch.no_grad()
     def set(self, density: Floats) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scdit.module import SCDiTModule
 from scdit.train._data import CachedStates, CellDataModule, StateDataModule, condition_codes
+from scdit.train._maps import map_marginals
 from scdit.train._marginals import calibrate
 
 
@@ -33,7 +34,9 @@ def prepare_latents(
     train = torch.as_tensor(cells.train_idx)
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
-    calibrate(module.codec, states, sp.csr_matrix(counts[cells.train_idx]))
+    known = sp.csr_matrix(counts[cells.train_idx])
+    calibrate(module.codec, states, known)
+    map_marginals(module.codec, states, known)
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
     low, high = mean[train].aminmax(dim=0)
