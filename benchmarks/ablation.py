@@ -37,8 +37,14 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "counts not capped": (
         {}, {}, {"scdit.train._initialise._caps": lambda counts: np.full(counts.shape[1], np.inf)},
     ),
-    "not calibrated": ({}, {}, {"scdit.train._latents.calibrate": lambda *_: None}),
-    "calibrated without shapes": ({}, {}, {"scdit.nn.CountShape.set": lambda *_: None}),
+    "not calibrated": (
+        {}, {}, {
+            f"scdit.train._latents.{step}": lambda *_: None
+            for step in ("calibrate", "map_marginals")
+        },
+    ),
+    "calibrated without the map": ({}, {}, {"scdit.train._latents.map_marginals": lambda *_: None}),
+    "calibrated without shapes and map": ({}, {}, {"scdit.nn.CountShape.set": lambda *_: None}),
     "conditions not in the codec's prior": (
         {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
     ),

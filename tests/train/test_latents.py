@@ -157,6 +157,16 @@ def test_drawn_counts_are_mapped_to_those_of_the_data_at_any_depth():
         np.testing.assert_array_equal(error(), after)
 
 
+def test_genes_with_few_counts_are_not_mapped():
+    counts = sp.csr_matrix(np.random.default_rng(0).poisson(0.05, (300, 60)))
+    codec = LatentCodec(60).eval()
+    initialise_latent(codec, counts)
+    with torch.no_grad():
+        states, _ = codec.encode(torch.tensor(counts.toarray(), dtype=torch.float32))
+        map_marginals(codec, states, counts)
+    assert not len(codec.marginal_map.places.changed())
+
+
 def test_points_far_from_unused_regions_are_shifted_by_their_own():
     regions = Regions(2, 3)
     z = torch.tensor([[-5.0, 0.0], [5.0, 0.0], [0.0, 0.0]])

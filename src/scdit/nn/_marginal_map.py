@@ -86,12 +86,11 @@ def fit_map(
         Histograms of places in equal bins, (genes, :data:`N_BINS`).
     n_cells
         Number of different real cells that were placed; a gene has to gain 20 nats of theirs, and
-        more where few cells were made. By chance, that is 2 genes of 100.
+        more where few cells were made. By chance, that is 1 or 2 genes of 100.
     edges
         Places on which others are mapped, in ascending order from 0 to 1.
     """
     grid = np.linspace(0, 1, real.shape[1] + 1)
-    n_made = made.sum(axis=1).max()
     # one cell spread over all bins, none of which may be empty
     below = [
         np.pad(x.cumsum(axis=1), [(0, 0), (1, 0)]) / x.sum(axis=1, keepdims=True)
@@ -100,6 +99,6 @@ def fit_map(
     at = np.round(edges * real.shape[1]).astype(int)
     share, expected = (np.diff(x[:, at], axis=1) for x in below)
     gain = n_cells * (share * np.log(share / expected)).sum(axis=1)
-    genes = np.flatnonzero(gain > _MIN_GAIN * (1 + n_cells / n_made))
+    genes = np.flatnonzero(gain > _MIN_GAIN * (1 + n_cells / made.sum(axis=1)))
     ends = [np.interp(below[0][gene, at], below[1][gene], grid) for gene in genes]
     return genes, np.reshape(ends, (len(genes), len(edges)))
