@@ -47,15 +47,18 @@ class NegativeBinomial:
         where = counts.device
         # scipy has the distribution function; some devices have no double precision
         counts, log_mean, log_theta = (
-            x.cpu().double()
-            for x in torch.broadcast_tensors(counts, self.log_mean, self.log_theta)
+            x.cpu().double() for x in (counts, self.log_mean, self.log_theta)
         )
-        probability = NegativeBinomial(log_mean, log_theta).log_prob(counts).exp()
-        below = torch.zeros_like(counts)
+        log_zero = -log_theta.exp() * F.softplus(log_mean - log_theta)
+        counts, log_mean, log_theta, log_zero = torch.broadcast_tensors(
+            counts, log_mean, log_theta, log_zero
+        )
+        below, probability = torch.zeros_like(counts), log_zero.exp()
         some = counts > 0  # which most are not
-        size, p = log_theta.exp(), torch.sigmoid(log_theta - log_mean)
-        parameters = (x[some].numpy() for x in (size, counts, p))
-        below[some] = torch.as_tensor(betainc(*parameters))
+        k, own = counts[some], NegativeBinomial(log_mean[some], log_theta[some])
+        probability[some] = own.log_prob(k).exp()
+        p = torch.sigmoid(own.log_theta - own.log_mean)  # theta / (mu + theta)
+        below[some] = torch.as_tensor(betainc(own.log_theta.exp().numpy(), k.numpy(), p.numpy()))
         if where.type == "mps":
             below, probability = below.float(), probability.float()
         return below.to(where), probability.to(where)

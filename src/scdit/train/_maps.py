@@ -11,7 +11,7 @@ from torch import Tensor
 from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
 
 _MIN_MEAN = 0.1  # counts per cell below which the counts of a gene say no more than their mean
-_N_DRAWN = 20_000  # cells that are drawn; of fewer training cells, each several times
+_TIMES, _MAX_DRAWN = 4, 20_000  # how often each cell is drawn, and cells that are drawn at most
 _BATCH = 500  # cells that are drawn at once
 _THETA = 0.01, 1000.0  # range of the reference's inverse dispersion
 
@@ -44,8 +44,8 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
 
     generator = torch.Generator(device).manual_seed(0)
     real, made = np.zeros((2, len(genes), N_BINS))
-    rows = np.resize(rng.permutation(len(states)), _N_DRAWN)
-    for batch in np.split(rows, range(_BATCH, _N_DRAWN, _BATCH)):
+    rows = np.tile(rng.permutation(len(states)), _TIMES)[:_MAX_DRAWN]
+    for batch in np.split(rows, range(_BATCH, len(rows), _BATCH)):
         uniform = torch.rand(len(batch), codec.n_genes, generator=generator, device=device)
         decoded = codec.decode(states[torch.as_tensor(batch)].to(device))
         likelihood = NegativeBinomial(decoded.log_mean[:, seen], decoded.log_theta[:, seen])
@@ -55,7 +55,7 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
         real += _places(own, reference, rng)
         made += _places(drawn, reference, rng)
     edges = marginal_map.places.edges.double().cpu().numpy()
-    mapped, ends = fit_map(real, made, min(len(states), _N_DRAWN), edges)
+    mapped, ends = fit_map(real, made, min(len(states), _MAX_DRAWN), edges)
     marginal_map.set(genes[mapped], ends)
 
 
