@@ -55,6 +55,18 @@ def test_starts_without_change_and_keeps_counts_that_are_in_place(rng):
     assert (mapped - counts).abs().max() <= 1
 
 
+def test_counts_that_neither_knows_stay_numbers():
+    """Cells of a depth, and a mean, that no training cell had."""
+    extremes = torch.tensor([[-60.0, 12.0, 0.0], [12.0, -60.0, 14.0]])
+    decoded = NegativeBinomial(extremes, torch.full((2, 3), 8.0))
+    uniform = torch.tensor([[1 - 2**-24, 0.5, 0.0], [0.0, 1 - 2**-24, 0.5]])
+    counts = decoded.quantile(uniform)
+    mapped = identity()(counts, uniform, decoded, torch.tensor([[3.0], [18.0]]))
+    assert mapped.isfinite().all()
+    assert (mapped >= 0).all()
+    assert (mapped == mapped.round()).all()
+
+
 def test_mapped_counts_are_those_of_the_data_in_shallow_and_in_deep_cells(rng):
     """Data of two kinds of cells, drawn by a decoder that knows their mean alone."""
 

@@ -56,7 +56,8 @@ class MarginalMap(nn.Module):
         )
         # a count stands for the interval of numbers that give it; so does its place
         below, probability = own.interval(k)
-        position = ((uniform[:, genes] - below) / probability).clamp(0, 1)
+        tiny = torch.finfo(probability.dtype).tiny  # of counts whose probability underflows
+        position = ((uniform[:, genes] - below) / probability.clamp_min(tiny)).clamp(0, 1)
         reference = self.reference(log_library, genes)
         below, probability = reference.interval(k)
         place = (below + position * probability).to(uniform)
