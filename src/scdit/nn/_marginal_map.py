@@ -17,12 +17,13 @@ _MIN_GAIN = 20.0  # log likelihood, in nats, that a gene has to gain
 class MarginalMap(nn.Module):
     r"""Quantile mapping of counts at their library size.
 
-    A count has a *place* in a reference that knows nothing but the library size :math:`\ell`, the
-    negative binomial :math:`NB(\ell p, \theta)` of its gene: its probability integral transform.
-    Where drawn cells have other places than real ones, as the genes of programmes and alleles that
-    the latent space holds in part only, the places are moved to those of the data and back to
-    counts, by one monotone map per gene. Ranks, and with them correlations, stay. At the start it
-    changes nothing.
+    A count :math:`k` has a *place* :math:`v \in [F(k - 1), F(k))` in a reference that knows nothing
+    but the library size :math:`\ell`, the negative binomial :math:`NB(\ell p, \theta)` of its gene:
+    a randomised quantile residual (Dunn and Smyth 1996). Where drawn cells have other places than
+    real ones, as in genes of programmes and alleles that the latent space holds in part only, one
+    monotone map per gene moves the places to those of the data, and the count becomes
+    :math:`F^{-1}(T(v))`. Ranks among cells of one depth stay, and correlations with them. At the
+    start it changes nothing.
 
     Parameters
     ----------
