@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import nbinom
 
-from scdit.nn import Mixture, NegativeBinomial, fit_marginals
+from scdit.nn import Mixture, NegativeBinomial, _counts, fit_marginals
 from scdit.nn._likelihood import cell_negative_log_likelihood
 
 
@@ -15,6 +15,13 @@ def parameters():
     mean = np.exp(rng.normal(0, 2, (50, 200)))
     theta = np.exp(rng.normal(1, 1, (50, 200)))
     return mean, theta
+
+
+@pytest.fixture(params=["processor", "elsewhere"])
+def summed(request, monkeypatch):
+    """How far the distribution is summed: on the processor, and on other devices."""
+    if request.param == "elsewhere":
+        monkeypatch.setattr(_counts, "_CLIMB", {})
 
 
 def scipy_nb(mean, theta):
@@ -31,6 +38,7 @@ def test_log_prob_is_scipys(parameters):
     np.testing.assert_allclose(ours, scipy_nb(*parameters).logpmf(counts), rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.usefixtures("summed")
 def test_quantile_is_scipys(parameters):
     u = np.random.default_rng(2).random((50, 200))
     ours = torch_nb(*parameters).quantile(torch.tensor(u))
@@ -46,6 +54,7 @@ def test_interval_is_scipys(parameters):
     np.testing.assert_allclose(probability, truth.pmf(counts), rtol=1e-4, atol=1e-8)
 
 
+@pytest.mark.usefixtures("summed")
 @pytest.mark.parametrize(
     ("mean", "theta"),
     [

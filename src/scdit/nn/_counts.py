@@ -10,9 +10,10 @@ from scipy.stats import nbinom
 from torch import Tensor
 from torch.nn import functional as F
 
-_CLIMB = (
-    500  # counts up to here are found by summing the distribution, which is fastest for small ones
-)
+# counts up to here are found by summing the distribution, which is fastest for small ones; what is
+# left has to go through the processor
+_CLIMB = {"cpu": 8}
+_CLIMB_ELSEWHERE = 500
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ class NegativeBinomial:
         size = theta.expand_as(uniform)[cells, genes].double()
         log_p = -F.softplus(-odds[cells, genes].double())
         cdf = log_pmf.exp()
-        k = 0
-        while len(u) and k < _CLIMB:
+        k, top = 0, _CLIMB.get(uniform.device.type, _CLIMB_ELSEWHERE)
+        while len(u) and k < top:
             log_pmf = log_pmf + log_p + torch.log((k + size) / (k + 1))
             k += 1
             cdf = cdf + log_pmf.exp()
@@ -93,7 +94,7 @@ class NegativeBinomial:
             climbing = (u >= cdf) & ((log_pmf > -50) | (cdf < 0.5))
             cells, genes, u = cells[climbing], genes[climbing], u[climbing]
             log_pmf, size, log_p, cdf = (v[climbing] for v in (log_pmf, size, log_p, cdf))
-        if len(u):  # the few counts beyond are found by bisection
+        if len(u):  # the counts beyond are found by bisection
             log_odds = odds.expand_as(uniform)[cells, genes].double()
             p = torch.sigmoid(-log_odds)  # theta / (mu + theta)
             far = nbinom.ppf(u.cpu(), size.cpu(), p.cpu())

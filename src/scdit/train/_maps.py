@@ -12,6 +12,7 @@ from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
 
 _MIN_MEAN = 0.1  # counts per cell below which the counts of a gene say no more than their mean
 _TIMES, _MAX_DRAWN = 4, 20_000  # how often each cell is drawn, and cells that are drawn at most
+_MAX_COUNTS = 30_000_000  # that are drawn at most
 _BATCH = 500  # cells that are drawn at once
 _THETA = 0.01, 1000.0  # range of the reference's inverse dispersion
 
@@ -44,7 +45,8 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
 
     generator = torch.Generator(device).manual_seed(0)
     real, made = np.zeros((2, len(genes), N_BINS))
-    rows = np.tile(rng.permutation(len(states)), _TIMES)[:_MAX_DRAWN]
+    n_drawn = min(_TIMES * len(states), _MAX_DRAWN, _MAX_COUNTS // max(len(genes), 1))
+    rows = np.tile(rng.permutation(len(states)), _TIMES)[:n_drawn]
     for batch in np.split(rows, range(_BATCH, len(rows), _BATCH)):
         uniform = torch.rand(len(batch), codec.n_genes, generator=generator, device=device)
         decoded = codec.decode(states[torch.as_tensor(batch)].to(device))
@@ -55,7 +57,7 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
         real += _places(own, reference, rng)
         made += _places(drawn, reference, rng)
     edges = marginal_map.places.edges.double().cpu().numpy()
-    mapped, ends = fit_map(real, made, min(len(states), _MAX_DRAWN), edges)
+    mapped, ends = fit_map(real, made, min(len(states), n_drawn), edges)
     marginal_map.set(genes[mapped], ends)
 
 
