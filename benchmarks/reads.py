@@ -1,0 +1,84 @@
+"""What of protocols that count reads, and not molecules?
+
+Full-length protocols without molecular barcodes count each molecule as often as it was amplified. Here the molecules of
+real cells are amplified: each gene has a gain of its own, each cell another, each molecule a random one. Generators are
+fitted to these reads and compared with held-out cells of reads.
+
+    python benchmarks/reads.py --data baron_human1.h5ad
+"""
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from arguments import data_parser, read_split
+from fragments import pipes, write_fragment
+from generators import GENERATORS
+
+import scdit
+
+GAIN, GAIN_SD = 40.0, 1.0  # reads per molecule: median over genes, and sd of the logarithm
+CELL_SD = 0.4  # of the logarithm of a cell's gain
+MOLECULE_SHAPE = 1.5  # of the gamma distribution of a molecule's gain
+COLUMNS = {
+    "c2st_rf_pca": "RF on PCs",
+    "c2st_rf_genes": "RF on genes",
+    "c2st_lr_genes": "LR on genes",
+    "coverage": "coverage",
+    "pc_sd_ratio_within": "SD ratio within labels",
+    "label_fidelity": "label fidelity",
+    "marker_slope": "marker slope",
+    "detected_genes_ks": "detected genes, KS",
+}
+
+
+def amplified(cells: AnnData, gains: pd.Series, rng: np.random.Generator) -> AnnData:
+    """Return cells with a Poisson number of reads for every molecule."""
+    counts = sp.coo_matrix(cells.X)
+    gain = gains.loc[cells.var_names].to_numpy()[counts.col]
+    gain = gain * np.exp(rng.normal(0, CELL_SD, cells.n_obs))[counts.row]
+    molecules = rng.gamma(MOLECULE_SHAPE * counts.data) / MOLECULE_SHAPE
+    reads = rng.poisson(molecules * gain).astype(np.float32)
+    matrix = sp.csr_matrix((reads, (counts.row, counts.col)), counts.shape)
+    matrix.eliminate_zeros()
+    return AnnData(matrix, obs=cells.obs, var=cells.var)
+
+
+def main() -> None:
+    """Amplify, fit, compare, and write the table."""
+    parser = data_parser(__doc__)
+    parser.add_argument("--generators", nargs="+", default=["scdit", "nb"], choices=GENERATORS)
+    parser.add_argument("--draws", type=int, default=3, help="draws of cells per model")
+    args = parser.parse_args()
+    train, test = read_split(args)
+    rng = np.random.default_rng(0)
+    gains = pd.Series(GAIN * np.exp(rng.normal(0, GAIN_SD, train.n_vars)), train.var_names)
+    train, test = (amplified(cells, gains, rng) for cells in (train, test))
+    labels = test.obs[args.labels].astype(str).to_numpy()
+
+    lines = [["reads", *COLUMNS.values()]]
+    for name in args.generators:
+        for row, sample in GENERATORS[name](train, args.labels, 0).samplers.items():
+            tables = [
+                scdit.tl.evaluate(
+                    test,
+                    sample(labels, np.random.default_rng(draw)),
+                    reference=train,
+                    labels_key=args.labels,
+                    metrics=list(COLUMNS),
+                    rng=draw,
+                ).query("group == 'all'")
+                for draw in range(args.draws)
+            ]
+            mean = (
+                pd.concat(tables).groupby("metric")[["value", "floor"]].mean().loc[list(COLUMNS)]
+            )
+            if len(lines) == 1:
+                lines.append(["floor (real cells)", *(f"{x:.3f}" for x in mean["floor"])])
+            lines.append([row, *(f"{x:.3f}" for x in mean["value"])])
+            print(*lines[-1], flush=True)
+    write_fragment(f"reads_{args.data.stem}", pipes(lines))
+
+
+if __name__ == "__main__":
+    main()
