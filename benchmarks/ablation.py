@@ -26,6 +26,7 @@ from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
 from models import resampler, standard_normal_prior
+from scores import mean_scores
 from trial import describe_machine, describe_versions
 
 import scdit
@@ -104,25 +105,6 @@ def posterior(
     return draw
 
 
-def evaluate(
-    draw: Callable[[int], ad.AnnData], draws: int, train: ad.AnnData, test: ad.AnnData, key: str
-) -> dict:
-    """Return mean value and floor of each metric over some draws."""
-    tables = []
-    for seed in range(draws):
-        table = scdit.tl.evaluate(
-            test,
-            draw(seed),
-            reference=train,
-            labels_key=key,
-            metrics=[m for m, *_ in COLUMNS],
-            rng=seed,
-        )
-        tables.append(table[table["group"] == "all"].set_index("metric")[["value", "floor"]])
-    mean = sum(tables) / draws
-    return {metric: [float(f"{x:.4g}") for x in mean.loc[metric]] for metric, *_ in COLUMNS}
-
-
 def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) -> dict[str, dict]:
     """Train a variant and evaluate its cells; of the default, its posterior and parts as well."""
     architecture, training, replaced = VARIANTS[name]
@@ -141,7 +123,9 @@ def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) ->
     rows = {}
 
     def add(row: str, draw: Callable[[int], ad.AnnData]) -> None:
-        rows[row] = {"cpu_seconds": seconds, **evaluate(draw, draws, train, test, key)}
+        scores = mean_scores(draw, draws, train, test, key, [m for m, *_ in COLUMNS])
+        kept = {m: [float(f"{x:.4g}") for x in scores.loc[m]] for m in scores.index}
+        rows[row] = {"cpu_seconds": seconds, **kept}
 
     def generated(seed: int) -> ad.AnnData:
         return model.generate(labels=sizes, rng=seed, silent=True)

@@ -14,8 +14,7 @@ from anndata import AnnData
 from arguments import data_parser, read_split
 from fragments import pipes, write_fragment
 from generators import GENERATORS
-
-import scdit
+from scores import mean_scores
 
 GAIN, GAIN_SD = 40.0, 1.0  # reads per molecule: median over genes, and sd of the logarithm
 CELL_SD = 0.4  # of the logarithm of a cell's gain
@@ -59,23 +58,13 @@ def main() -> None:
     lines = [["reads", *COLUMNS.values()]]
     for name in args.generators:
         for row, sample in GENERATORS[name](train, args.labels, 0).samplers.items():
-            tables = [
-                scdit.tl.evaluate(
-                    test,
-                    sample(labels, np.random.default_rng(draw)),
-                    reference=train,
-                    labels_key=args.labels,
-                    metrics=list(COLUMNS),
-                    rng=draw,
-                ).query("group == 'all'")
-                for draw in range(args.draws)
-            ]
-            mean = (
-                pd.concat(tables).groupby("metric")[["value", "floor"]].mean().loc[list(COLUMNS)]
-            )
+            scores = mean_scores(
+                lambda seed, sample=sample: sample(labels, np.random.default_rng(seed)),
+                args.draws, train, test, args.labels, list(COLUMNS),
+            )  # fmt: skip
             if len(lines) == 1:
-                lines.append(["floor (real cells)", *(f"{x:.3f}" for x in mean["floor"])])
-            lines.append([row, *(f"{x:.3f}" for x in mean["value"])])
+                lines.append(["floor (real cells)", *(f"{x:.3f}" for x in scores["floor"])])
+            lines.append([row, *(f"{x:.3f}" for x in scores["value"])])
             print(*lines[-1], flush=True)
     write_fragment(f"reads_{args.data.stem}", pipes(lines))
 

@@ -10,10 +10,9 @@ from scipy.stats import nbinom
 from torch import Tensor
 from torch.nn import functional as F
 
-# counts up to here are found by summing the distribution, which is fastest for small ones; what is
-# left has to go through the processor
-_CLIMB = {"cpu": 8}
-_CLIMB_ELSEWHERE = 500
+# counts up to here, on the processor and elsewhere, are found by summing the distribution, which is
+# fastest for small ones; what is left has to go through the processor
+_CLIMB, _CLIMB_ELSEWHERE = 8, 500
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,10 @@ class NegativeBinomial:
             - counts * F.softplus(-odds)  # x log(mu / (mu + theta))
         )
 
+    def _log_zero(self) -> Tensor:
+        """Log probability of no count."""
+        return -self.log_theta.exp() * F.softplus(self.log_mean - self.log_theta)
+
     def interval(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Probability of fewer than `counts` and that of `counts`, (cells, genes), double precision."""
         where = counts.device
@@ -50,7 +53,7 @@ class NegativeBinomial:
         counts, log_mean, log_theta = (
             x.cpu().double() for x in (counts, self.log_mean, self.log_theta)
         )
-        log_zero = -log_theta.exp() * F.softplus(log_mean - log_theta)
+        log_zero = NegativeBinomial(log_mean, log_theta)._log_zero()
         counts, log_mean, log_theta, log_zero = torch.broadcast_tensors(
             counts, log_mean, log_theta, log_zero
         )
@@ -75,7 +78,7 @@ class NegativeBinomial:
             return on_cpu.quantile(uniform.cpu())
         theta = self.log_theta.exp()
         odds = self.log_mean - self.log_theta
-        log_zero = (-theta * F.softplus(odds)).expand_as(uniform)
+        log_zero = self._log_zero().expand_as(uniform)
         counts = torch.zeros_like(uniform)
         # most entries are zero; the others climb the distribution function in double precision
         cells, genes = torch.nonzero(uniform >= log_zero.exp(), as_tuple=True)
@@ -84,7 +87,7 @@ class NegativeBinomial:
         size = theta.expand_as(uniform)[cells, genes].double()
         log_p = -F.softplus(-odds[cells, genes].double())
         cdf = log_pmf.exp()
-        k, top = 0, _CLIMB.get(uniform.device.type, _CLIMB_ELSEWHERE)
+        k, top = 0, _CLIMB if uniform.device.type == "cpu" else _CLIMB_ELSEWHERE
         while len(u) and k < top:
             log_pmf = log_pmf + log_p + torch.log((k + size) / (k + 1))
             k += 1
