@@ -123,8 +123,10 @@ def test_a_gene_that_some_cells_lack_is_lacking_in_drawn_cells():
         assert shaped < 0.06
 
 
-def test_drawn_counts_are_mapped_to_those_of_the_data_at_any_depth():
+@pytest.mark.parametrize("most", [20_000, 1_500], ids=["all cells", "half of the cells"])
+def test_drawn_counts_are_mapped_to_those_of_the_data_at_any_depth(most, monkeypatch):
     """Genes that are on in some cells and off in others, of which the decoder knows nothing."""
+    monkeypatch.setattr("scdit.train._maps._MAX_DRAWN", most)
     rng = np.random.default_rng(1)
     depth = rng.choice([0.5, 2.0], 3_000)
     counts = rng.poisson(np.outer(depth, rng.gamma(2, 2, 40)))

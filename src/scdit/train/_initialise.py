@@ -34,7 +34,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         counts = counts[np.sort(chosen)]
     counts = sp.csr_matrix(counts, dtype=np.float64)
     cap = _caps(counts)
-    counts = _capped(counts, cap)
+    counts = capped_counts(counts, cap)
     library = library_sizes(counts)
     target = _target(library)
     mean, loadings, sd = principal_components(counts, library, target, codec.n_pcs)
@@ -81,7 +81,8 @@ def _caps(counts: sp.csr_matrix, fraction: float = 0.0025) -> np.ndarray:
     return caps
 
 
-def _capped(counts: sp.csr_matrix, cap: np.ndarray) -> sp.csr_matrix:
+def capped_counts(counts: sp.csr_matrix, cap: np.ndarray) -> sp.csr_matrix:
+    """Counts (cells, genes), none of them above the cap of its gene (genes,)."""
     capped = counts.copy()
     capped.data = np.minimum(capped.data, cap[capped.indices])
     return capped
@@ -144,7 +145,7 @@ def _shared_variance(
 ) -> np.ndarray:
     """Share (n,) of the variance of each component that halves of held-out cells agree on."""
     cap = _caps(fitted)
-    fitted, held_out = _capped(fitted, cap), _capped(held_out, cap)
+    fitted, held_out = capped_counts(fitted, cap), capped_counts(held_out, cap)
     _, loadings, sd = principal_components(fitted, library_sizes(fitted), TARGET_SUM, n)
     half = held_out.copy()
     half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)

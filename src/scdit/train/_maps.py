@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
+from scdit.train._initialise import capped_counts
 
 _MIN_MEAN = 0.1  # counts per cell below which the counts of a gene say no more than their mean
-_TIMES, _MAX_DRAWN = 4, 20_000  # how often each cell is drawn, and cells that are drawn at most
+_TIMES = 4  # that each cell is drawn
+_MAX_DRAWN = 20_000  # cells that are used, and drawn, at most
 _MAX_COUNTS = 30_000_000  # that are drawn at most
 _BATCH = 500  # cells that are drawn at once
 _THETA = 0.01, 1000.0  # range of the reference's inverse dispersion
@@ -30,15 +32,16 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
         Counts of the training cells, (cells, genes); row i of the states belongs to cell i.
     """
     device, rng = codec.cap.device, np.random.default_rng(0)
+    if len(states) > _MAX_DRAWN:
+        chosen = np.sort(rng.choice(len(states), _MAX_DRAWN, replace=False))
+        states, counts = states[torch.as_tensor(chosen)], counts[chosen]
     genes = np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MEAN)
-    capped = counts[:, genes].tocoo()
-    capped.data = np.minimum(capped.data, codec.cap.cpu().numpy()[genes[capped.col]])
-    capped = capped.tocsr()
+    capped = capped_counts(counts[:, genes], codec.cap.cpu().numpy()[genes])
     log_library = codec.library_scores.inverse(states[:, codec.n_latent :].to(device)).cpu()
     marginal_map, seen = codec.marginal_map, torch.as_tensor(genes, device=device)
     for buffer, fitted in zip(
         (marginal_map.log_proportion, marginal_map.log_theta),
-        _reference(capped, log_library.double().exp().numpy()),
+        _reference(capped, log_library.double().exp().numpy().ravel()),
         strict=True,
     ):
         buffer[seen] = torch.as_tensor(fitted, dtype=torch.float32, device=device)
@@ -67,9 +70,10 @@ def _reference(
     """Logarithms of proportion and inverse dispersion, (genes,), by the method of moments."""
     proportion = np.asarray(counts.sum(axis=0)).ravel() / library.sum()
     squares = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
-    products = np.asarray(counts.multiply(library).sum(axis=0)).ravel()
     expected = proportion**2 * (library**2).sum()  # sum of the squared means
-    excess = squares - 2 * proportion * products + expected - proportion * library.sum()
+    excess = (
+        squares - 2 * proportion * (counts.T @ library) + expected - proportion * library.sum()
+    )
     theta = expected / np.maximum(excess, expected / _THETA[1])
     return np.log(proportion), np.log(theta.clip(*_THETA))
 
