@@ -1,4 +1,5 @@
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,22 @@ def test_genes_are_chosen_without_the_test_cells(pbmc68k):
     assert list(split(changed, "bulk_labels", n_top_genes=100)[1].var_names) == list(
         test.var_names
     )
+
+
+def test_few_cells_keep_their_labels_and_all_test_cells_of_them(pbmc68k, tmp_path):
+    from sizes import few
+    from splits import split
+
+    pbmc68k.write_h5ad(tmp_path / "cells.h5ad")
+    args = Namespace(data=tmp_path / "cells.h5ad", labels="bulk_labels", drop_labels=[], hvg=100)
+    train, test = few(args, 200)
+    whole, held_out = split(pbmc68k, "bulk_labels")
+    assert abs(train.n_obs - 200) <= train.obs["bulk_labels"].nunique()
+    assert set(train.obs_names) < set(whole.obs_names)
+    known = held_out.obs["bulk_labels"].isin(train.obs["bulk_labels"].unique())
+    assert set(test.obs_names) == set(held_out.obs_names[known])
+    assert train.n_vars == 100
+    assert list(train.var_names) == list(test.var_names)
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "nb", "poisson"])
