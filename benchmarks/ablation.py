@@ -26,7 +26,7 @@ from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
 from models import resampler, standard_normal_prior
-from scores import mean_scores
+from scores import mean_scores, to_json
 from trial import describe_machine, describe_versions
 
 import scdit
@@ -124,8 +124,7 @@ def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) ->
 
     def add(row: str, draw: Callable[[int], ad.AnnData]) -> None:
         scores = mean_scores(draw, draws, train, test, key, [m for m, *_ in COLUMNS])
-        kept = {m: [float(f"{x:.4g}") for x in scores.loc[m]] for m in scores.index}
-        rows[row] = {"cpu_seconds": seconds, **kept}
+        rows[row] = {"cpu_seconds": seconds, **to_json(scores)}
 
     def generated(seed: int) -> ad.AnnData:
         return model.generate(labels=sizes, rng=seed, silent=True)

@@ -24,3 +24,8 @@ def mean_scores(
         )
         tables.append(table[table["group"] == "all"].set_index("metric")[["value", "floor"]])
     return (sum(tables) / draws).loc[list(metrics)]
+
+
+def to_json(scores: pd.DataFrame) -> dict[str, list[float]]:
+    """Return value and floor of each metric, four digits of them, as results are kept."""
+    return {metric: [float(f"{x:.4g}") for x in scores.loc[metric]] for metric in scores.index}

@@ -1,15 +1,14 @@
 """Do the defaults fit few cells and many, few genes and all?
 
 Trains on some of the training cells, with nothing but the defaults, and compares generated cells with all held-out
-ones. Results are kept as JSON, where a size that is repeated replaces the older
-one; a Markdown table is made from all of them.
+ones. Results are kept as JSON, where a size that is repeated replaces the older one; a Markdown table is made from
+all of them.
 
     python benchmarks/sizes.py --data marrow.h5ad --cells 500 1000 2000
     python benchmarks/sizes.py --data marrow.h5ad --hvg 300
 """
 
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -17,7 +16,8 @@ import anndata as ad
 from arguments import data_parser, read_split
 from fragments import pipes, write_fragment
 from models import fit
-from scores import mean_scores
+from quality import read_results, write_results
+from scores import mean_scores, to_json
 from splits import split
 from trial import describe_machine, describe_versions
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, n_cells: int | None) -> dict:
         "n_latent": model.module.codec.n_latent,
         "passes": [len(model.history_[f"{p}_loss_train"]) for p in ("codec", "denoiser")],
         "cpu_seconds": round(seconds),
-        "scores": {m: [float(f"{x:.4g}") for x in scores.loc[m]] for m in scores.index},
+        "scores": to_json(scores),
         "machine": describe_machine(),
         "versions": describe_versions(),
     }
@@ -92,10 +92,9 @@ def main() -> None:
     for n_cells in args.cells:
         new = run(args, n_cells)
         # read again: another process may have added to the file
-        old = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-        runs = {(r["data"], r["cells"], r["genes"]): r for r in [*old, new]}
+        runs = {(r["data"], r["cells"], r["genes"]): r for r in [*read_results(RESULTS), new]}
         kept = [runs[key] for key in sorted(runs)]
-        RESULTS.write_text("[\n" + ",\n".join(map(json.dumps, kept)) + "\n]\n")
+        write_results(kept, RESULTS)
         write_fragment("sizes", table(kept))
         print(new["cells"], new["genes"], new["scores"], flush=True)
 

@@ -174,9 +174,7 @@ def _moments(
     cells, genes = counts.shape
     total = np.asarray(counts.sum(axis=0)).ravel()
     p = (total + 0.5) / (library.sum() + 0.5 * genes)
-    squares = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
-    signal = p**2 * (library**2).sum()
-    excess = squares - 2 * p * (counts.T @ library) + signal - p * library.sum()
+    excess, signal = excess_squares(counts, library, p)
     order = np.argsort(p)
     seen = order[total[order] > 0.05 * cells]
     order = seen if len(seen) >= 40 else order[-40:]
@@ -187,3 +185,16 @@ def _moments(
     p[total == 0] = _NEVER  # a gene that was never seen stays unseen
     inverse = (excess + evidence / trend) / (signal + evidence)
     return p, 1 / np.clip(inverse, 1e-2, 10), trend
+
+
+def excess_squares(
+    counts: sp.csr_matrix, library: np.ndarray, p: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Squared deviations from means p L beyond those of Poisson counts, and squared means.
+
+    Sums over cells, each (genes,), of counts (cells, genes) with library sizes (cells,) and
+    proportions (genes,); their ratio is 1 / theta.
+    """
+    squares = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
+    expected = p**2 * (library**2).sum()
+    return squares - 2 * p * (counts.T @ library) + expected - p * library.sum(), expected

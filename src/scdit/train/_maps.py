@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
-from scdit.train._initialise import capped_counts
+from scdit.train._initialise import capped_counts, excess_squares
 
 _MIN_MEAN = 0.1  # counts per cell below which the counts of a gene say no more than their mean
 _TIMES = 4  # that each cell is drawn
@@ -69,11 +69,7 @@ def _reference(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Logarithms of proportion and inverse dispersion, (genes,), by the method of moments."""
     proportion = np.asarray(counts.sum(axis=0)).ravel() / library.sum()
-    squares = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
-    expected = proportion**2 * (library**2).sum()  # sum of the squared means
-    excess = (
-        squares - 2 * proportion * (counts.T @ library) + expected - proportion * library.sum()
-    )
+    excess, expected = excess_squares(counts, library, proportion)
     theta = expected / np.maximum(excess, expected / _THETA[1])
     return np.log(proportion), np.log(theta.clip(*_THETA))
 
