@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdit.model._checks import did_you_mean
-from scdit.train import default_n_latent
+from scdit.train import default_gene_likelihood, default_n_latent
 
 _MLP = {"depth": 3, "mlp_ratio": 2.0}
 # by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design_note.md
@@ -19,6 +19,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "n_latent": None,
             "n_hidden": 256,
             "dispersion": "gene-cell",
+            "gene_likelihood": None,
             "dropout_rate": 0.0,
         },
         "denoiser_kwargs": {"n_tokens": 4, "width": 128, "n_heads": 4, **_MLP},
@@ -98,8 +99,11 @@ def resolve_architecture(
     foreign = sorted(set(said) - set(defaults))
     if foreign:
         raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
-    if codec == "latent" and "n_latent" not in said:
-        defaults["n_latent"] = default_n_latent(shape[0], counts)
+    if codec == "latent":
+        said.setdefault("gene_likelihood", default_gene_likelihood(counts))
+        if "n_latent" not in said:
+            reads = said["gene_likelihood"] == "zinb"
+            said["n_latent"] = default_n_latent(shape[0], counts, reads=reads)
     if codec == "expression":
         defaults["patch_size"] = min(defaults["patch_size"], shape[1])
     return {"codec": codec, **defaults, **said}

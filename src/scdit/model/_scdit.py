@@ -57,6 +57,9 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
     dispersion
         Latent codec: of the negative binomial, ``"gene-cell"`` (default; per gene and cell) or
         ``"gene"``.
+    gene_likelihood
+        Latent codec: ``"nb"`` (negative binomial), ``"zinb"`` (zero-inflated) or None: ``"zinb"``
+        where counts are reads, as of full-length protocols, and ``"nb"`` where they are molecules.
     zero_value
         Expression codec: the value of a gene without counts (-1), at most 0. The further it is from
         the other values, the more of its capacity a network spends on which genes are off.
@@ -111,6 +114,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         n_latent: int | None = None,
         n_hidden: int | None = None,
         dispersion: Literal["gene-cell", "gene"] | None = None,
+        gene_likelihood: Literal["nb", "zinb"] | None = None,
         dropout_rate: float | None = None,
         zero_value: float | None = None,
         gene_order: Literal["correlation", "given", "random"] | None = None,

@@ -5,7 +5,7 @@ Torch only; usable without scvi-tools or scanpy.
 
 from scdit.nn._calibrate import Mixture, fit_marginals
 from scdit.nn._codec import LatentCodec
-from scdit.nn._counts import NegativeBinomial
+from scdit.nn._counts import NegativeBinomial, ZeroInflatedNegativeBinomial
 from scdit.nn._dit import DiT
 from scdit.nn._embedding import (
     CONTINUOUS,
@@ -15,6 +15,7 @@ from scdit.nn._embedding import (
     drop_conditions,
 )
 from scdit.nn._expression import ExpressionCodec
+from scdit.nn._extra_zeros import ExtraZeros
 from scdit.nn._library import LibraryScores
 from scdit.nn._marginal_map import N_BINS, MarginalMap, fit_map
 from scdit.nn._prior import ConditionPrior
@@ -35,6 +36,7 @@ __all__ = [
     "DenseTokens",
     "DiT",
     "ExpressionCodec",
+    "ExtraZeros",
     "LatentCodec",
     "LibraryScores",
     "MarginalMap",
@@ -44,6 +46,7 @@ __all__ = [
     "Regions",
     "TimeEmbedding",
     "ZeroInflatedHead",
+    "ZeroInflatedNegativeBinomial",
     "drop_conditions",
     "fit_map",
     "fit_marginals",

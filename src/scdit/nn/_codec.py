@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scdit.nn._counts import NegativeBinomial
+from scdit.nn._counts import NegativeBinomial, ZeroInflatedNegativeBinomial
 from scdit.nn._dispersion import Dispersion
+from scdit.nn._extra_zeros import ExtraZeros
 from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
 from scdit.nn._marginal_map import MarginalMap
@@ -54,11 +55,13 @@ class LatentCodec(nn.Module):
         Dropout in the hidden layers.
     dispersion
         ``"gene-cell"``: per gene and cell, ``"gene"``: per gene; see :class:`Dispersion`.
+    gene_likelihood
+        ``"nb"``: negative binomial, ``"zinb"``: with extra zeros, see :class:`ExtraZeros`.
 
     Raises
     ------
     ValueError
-        If `dispersion` is unknown or a size is not positive.
+        If `dispersion` or `gene_likelihood` is unknown or a size is not positive.
 
     Notes
     -----
@@ -71,6 +74,7 @@ class LatentCodec(nn.Module):
     pc_sd: Tensor
     target: Tensor
     thinning: Tensor
+    reads_per_molecule: Tensor
     conditions_on_library = False  # the library size is a part of the state
     zero_inflated = False
 
@@ -83,8 +87,11 @@ class LatentCodec(nn.Module):
         n_hidden: int = 256,
         dropout_rate: float = 0.0,
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
+        gene_likelihood: Literal["nb", "zinb"] = "nb",
     ):
         super().__init__()
+        if gene_likelihood not in ("nb", "zinb"):
+            raise ValueError(f"unknown gene_likelihood {gene_likelihood!r}: choose 'nb' or 'zinb'")
         if min(n_latent, n_hidden) < 1:
             raise ValueError("n_latent and n_hidden must be positive")
         self.n_genes, self.n_pcs = n_genes, min(max(_MIN_PCS, 2 * n_latent), n_genes)
@@ -97,6 +104,7 @@ class LatentCodec(nn.Module):
         self.register_buffer("target", torch.ones(()))
         # the largest share of a cell's counts that is hidden from the encoder in training
         self.register_buffer("thinning", torch.zeros(()))
+        self.register_buffer("reads_per_molecule", torch.ones(n_genes))
 
         def hidden(n_in: int) -> nn.Sequential:
             return nn.Sequential(
@@ -113,6 +121,7 @@ class LatentCodec(nn.Module):
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
         self.dispersion = Dispersion(n_genes, self.n_latent + n_hidden, dispersion)
+        self.extra_zeros = ExtraZeros(n_genes, self.n_state) if gene_likelihood == "zinb" else None
         self.prior = ConditionPrior(n_categories or {}, self.n_latent)
         self.regions = Regions(self.n_latent, n_genes)
         self.shape = CountShape(n_genes)
@@ -125,7 +134,8 @@ class LatentCodec(nn.Module):
         return self.n_latent + 1
 
     def extra_repr(self) -> str:
-        return f"{self.n_latent} latent dimensions, {self.dispersion.per} dispersion"
+        zeros = "" if self.extra_zeros is None else ", zero-inflated"
+        return f"{self.n_latent} latent dimensions, {self.dispersion.per} dispersion{zeros}"
 
     @torch.no_grad()
     def initialise(self, start: Mapping[str, Tensor]) -> None:
@@ -141,6 +151,8 @@ class LatentCodec(nn.Module):
             buffer.copy_(start[name])
         self.library_scores.fit(start["library_size"])
         self.dispersion.initialise(start)
+        if self.extra_zeros is not None:
+            self.extra_zeros.initialise(start)
         nn.init.zeros_(self.encoder_skip.bias)
         self.encoder_skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
         self.encoder_head.weight.mul_(0.1)
@@ -158,8 +170,8 @@ class LatentCodec(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         """Parameters with their own learning rates.
 
-        The decoder learns at twice the encoder's rate, the prior at ten times and the dispersion
-        at twenty times it. The large Adam eps of decoder and dispersion leaves genes with few
+        The decoder learns at twice the encoder's rate, the prior at ten times, and what there is one
+        of per gene, as the dispersion, at twenty times it. The large Adam eps of decoder and dispersion leaves genes with few
         counts, whose gradients are small, where they are, instead of letting them walk at random.
         """
         encoder = [
@@ -167,13 +179,15 @@ class LatentCodec(nn.Module):
             for layer in (self.encoder_skip, self.encoder_hidden, self.encoder_head)
             for parameter in layer.parameters()
         ]
-        prior, dispersion = list(self.prior.parameters()), self.dispersion.vectors()
-        taken = {id(p) for p in [*encoder, *prior, *dispersion]}
+        prior, vectors = list(self.prior.parameters()), self.dispersion.vectors()
+        if self.extra_zeros is not None:
+            vectors = [*vectors, *self.extra_zeros.vectors()]
+        taken = {id(p) for p in [*encoder, *prior, *vectors]}
         decoder = [p for p in self.parameters() if id(p) not in taken]
         return [
             {"params": encoder, "lr": lr},
             {"params": decoder, "lr": 2 * lr, "eps": 1e-2},
-            {"params": dispersion, "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
+            {"params": vectors, "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
             {"params": prior, "lr": 10 * lr, "weight_decay": 0.0},
         ]
 
@@ -225,8 +239,10 @@ class LatentCodec(nn.Module):
     def _thin(self, counts: Tensor) -> Tensor:
         share = 1 - self.thinning * torch.rand(len(counts), device=counts.device)
         rows, columns = torch.nonzero(counts, as_tuple=True)
-        thinned = torch.zeros_like(counts)
-        thinned[rows, columns] = torch.binomial(counts[rows, columns], share[rows])
+        thinned, seen = torch.zeros_like(counts), counts[rows, columns]
+        molecules = (seen / self.reads_per_molecule[columns]).round().clamp_min(1)
+        kept = torch.binomial(molecules, share[rows])
+        thinned[rows, columns] = (seen * kept / molecules).round()
         return thinned
 
     def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -246,7 +262,12 @@ class LatentCodec(nn.Module):
         # the dispersion was learnt for proportions that were not shifted yet
         log_theta = self.dispersion(log_proportions - shift_mean, torch.cat([latent, hidden], 1))
         log_theta = (log_theta + shift_theta).clamp(-5, 8)
-        return NegativeBinomial(log_proportions + log_library, log_theta)
+        log_mean = log_proportions + log_library
+        if self.extra_zeros is None:
+            return NegativeBinomial(log_mean, log_theta)
+        logit = self.extra_zeros(log_proportions, state)
+        # log (1 - pi) = -softplus: the mean of all counts stays what it is
+        return ZeroInflatedNegativeBinomial(log_mean + F.softplus(logit), log_theta, logit)
 
     def with_library_size(self, state: Tensor, library_size: Tensor) -> Tensor:
         """States (cells, n_state) with given library sizes (cells,) in place of their own."""
@@ -267,9 +288,9 @@ class LatentCodec(nn.Module):
 
     def reconstruction_loss(self, counts: Tensor, decoded: NegativeBinomial) -> Tensor:
         """Negative log likelihood of the capped counts, (cells,), in nats."""
-        return cell_negative_log_likelihood(
-            decoded.log_mean, decoded.log_theta, counts.minimum(self.cap)
-        )
+        logit = decoded.logit if isinstance(decoded, ZeroInflatedNegativeBinomial) else None
+        counts = counts.minimum(self.cap)
+        return cell_negative_log_likelihood(decoded.log_mean, decoded.log_theta, counts, logit)
 
     def kl(self, mean: Tensor, sd: Tensor, codes: Mapping[str, Tensor] | None = None) -> Tensor:
         """KL divergence of the latent posterior from the prior, (cells,), library size left out."""
@@ -282,4 +303,5 @@ class LatentCodec(nn.Module):
         """Negative log prior of the decoder's weights, in nats per data set."""
         total = _PRIOR_LINEAR * self.decoder_linear.weight.pow(2).sum()
         total = total + _PRIOR_NONLINEAR * self.decoder_nonlinear.weight.pow(2).sum()
-        return 0.5 * total + self.dispersion.penalty()
+        total = 0.5 * total + self.dispersion.penalty()
+        return total if self.extra_zeros is None else total + self.extra_zeros.penalty()

@@ -1,4 +1,4 @@
-"""The negative binomial distribution of counts: its likelihood and draws that can be repeated."""
+"""Negative binomial distributions of counts: their likelihood and draws that can be repeated."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch.nn import functional as F
 # counts up to here, on the processor and elsewhere, are found by summing the distribution, which is
 # fastest for small ones; what is left has to go through the processor
 _CLIMB, _CLIMB_ELSEWHERE = 8, 500
+_SMALLEST = 2**-24  # distance of a float32 below 1 from 1
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class NegativeBinomial:
     log_mean: Tensor
     log_theta: Tensor
 
+    def of_genes(self, genes: Tensor) -> NegativeBinomial:
+        """Distribution of the counts of some genes, given their indices; one column per gene."""
+        return NegativeBinomial(self.log_mean[:, genes], self.log_theta[:, genes])
+
     def log_prob(self, counts: Tensor) -> Tensor:
         """Log probability of `counts` (cells, genes), the same shape."""
         theta = self.log_theta.exp()
@@ -42,7 +47,7 @@ class NegativeBinomial:
             - counts * F.softplus(-odds)  # x log(mu / (mu + theta))
         )
 
-    def _log_zero(self) -> Tensor:
+    def log_zero(self) -> Tensor:
         """Log probability of no count."""
         return -self.log_theta.exp() * F.softplus(self.log_mean - self.log_theta)
 
@@ -53,7 +58,7 @@ class NegativeBinomial:
         counts, log_mean, log_theta = (
             x.cpu().double() for x in (counts, self.log_mean, self.log_theta)
         )
-        log_zero = NegativeBinomial(log_mean, log_theta)._log_zero()
+        log_zero = NegativeBinomial(log_mean, log_theta).log_zero()
         counts, log_mean, log_theta, log_zero = torch.broadcast_tensors(
             counts, log_mean, log_theta, log_zero
         )
@@ -78,7 +83,7 @@ class NegativeBinomial:
             return on_cpu.quantile(uniform.cpu())
         theta = self.log_theta.exp()
         odds = self.log_mean - self.log_theta
-        log_zero = self._log_zero().expand_as(uniform)
+        log_zero = self.log_zero().expand_as(uniform)
         counts = torch.zeros_like(uniform)
         # most entries are zero; the others climb the distribution function in double precision
         cells, genes = torch.nonzero(uniform >= log_zero.exp(), as_tuple=True)
@@ -103,3 +108,53 @@ class NegativeBinomial:
             far = nbinom.ppf(u.cpu(), size.cpu(), p.cpu())
             counts[cells, genes] = torch.as_tensor(far).to(counts)
         return counts
+
+
+@dataclass(frozen=True)
+class ZeroInflatedNegativeBinomial(NegativeBinomial):
+    r"""Zero with probability :math:`\pi`, otherwise negative binomial counts.
+
+    Parameters
+    ----------
+    log_mean, log_theta
+        Of the negative binomial; the mean of all counts is :math:`(1 - \pi) \mu`.
+    logit
+        :math:`\log \pi / (1 - \pi)`, (cells, genes).
+    """
+
+    logit: Tensor
+
+    @property
+    def counted(self) -> NegativeBinomial:
+        """Distribution where a count is not one of the extra zeros."""
+        return NegativeBinomial(self.log_mean, self.log_theta)
+
+    def of_genes(self, genes: Tensor) -> ZeroInflatedNegativeBinomial:
+        """Distribution of the counts of some genes, given their indices; one column per gene."""
+        part = self.counted.of_genes(genes)
+        return ZeroInflatedNegativeBinomial(part.log_mean, part.log_theta, self.logit[:, genes])
+
+    def log_prob(self, counts: Tensor) -> Tensor:
+        """Log probability of `counts` (cells, genes), the same shape."""
+        log_prob = self.counted.log_prob(counts)
+        zero = torch.logaddexp(self.logit, log_prob)
+        return torch.where(counts == 0, zero, log_prob) - F.softplus(self.logit)
+
+    def log_zero(self) -> Tensor:
+        """Log probability of no count."""
+        return torch.logaddexp(self.logit, self.counted.log_zero()) - F.softplus(self.logit)
+
+    def interval(self, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Probability of fewer than `counts` and that of `counts`, (cells, genes), double precision."""
+        below, probability = self.counted.interval(counts)
+        extra = torch.sigmoid(self.logit.to(below))
+        zero = counts == 0
+        below = torch.where(zero, 0.0, extra + (1 - extra) * below)
+        return below, (1 - extra) * probability + extra * zero
+
+    def quantile(self, uniform: Tensor) -> Tensor:
+        """Smallest count whose distribution function exceeds `uniform`, float32 (cells, genes)."""
+        extra = torch.sigmoid(self.logit)
+        # of a number that is left when those of the extra zeros are taken out, (0, 1) again
+        rest = ((uniform - extra) / (1 - extra)).clamp(_SMALLEST, 1 - _SMALLEST)
+        return torch.where(uniform < extra, 0.0, self.counted.quantile(rest))

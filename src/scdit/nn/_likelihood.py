@@ -1,10 +1,12 @@
-"""The negative-binomial likelihood of whole cells, with the costly functions at non-zeros only."""
+"""Negative-binomial likelihoods of whole cells, with the costly functions at non-zeros only."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from scdit.nn._counts import NegativeBinomial
 
 
 class _CellLikelihood(torch.autograd.Function):
@@ -42,8 +44,10 @@ class _CellLikelihood(torch.autograd.Function):
         return grad_mean * grad[:, None], grad_theta * grad[:, None], None
 
 
-def cell_negative_log_likelihood(log_mean: Tensor, log_theta: Tensor, counts: Tensor) -> Tensor:
-    """``-log NB(counts)`` summed over genes, (cells,).
+def cell_negative_log_likelihood(
+    log_mean: Tensor, log_theta: Tensor, counts: Tensor, logit: Tensor | None = None
+) -> Tensor:
+    """Negative log likelihood of the counts of each cell, summed over genes, (cells,).
 
     Parameters
     ----------
@@ -51,8 +55,14 @@ def cell_negative_log_likelihood(log_mean: Tensor, log_theta: Tensor, counts: Te
         Logarithms of mean and inverse dispersion, (cells, genes).
     counts
         Counts (cells, genes), mostly zero.
+    logit
+        Logits of the probability of an extra zero, (cells, genes); None where there are none.
     """
     dtype = torch.promote_types(log_mean.dtype, torch.float32)  # never in half precision
-    return _CellLikelihood.apply(
-        log_mean.to(dtype), log_theta.to(dtype).expand_as(log_mean), counts.to(dtype)
-    )
+    log_mean, log_theta = log_mean.to(dtype), log_theta.to(dtype).expand_as(log_mean)
+    loss = _CellLikelihood.apply(log_mean, log_theta, counts.to(dtype))
+    if logit is None:
+        return loss
+    logit, log_zero = logit.to(dtype), NegativeBinomial(log_mean, log_theta).log_zero()
+    gain = torch.logaddexp(logit, log_zero) - log_zero  # of a zero
+    return loss + (F.softplus(logit) - gain * (counts == 0)).sum(1)

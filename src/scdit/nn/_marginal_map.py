@@ -51,10 +51,7 @@ class MarginalMap(nn.Module):
         genes = self.places.changed()
         if not len(genes):
             return counts
-        own, k = (
-            NegativeBinomial(decoded.log_mean[:, genes], decoded.log_theta[:, genes]),
-            counts[:, genes],
-        )
+        own, k = decoded.of_genes(genes), counts[:, genes]
         # a count stands for the interval of numbers that give it; so does its place
         below, probability = own.interval(k)
         tiny = torch.finfo(probability.dtype).tiny  # of counts whose probability underflows

@@ -5,6 +5,7 @@ from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._defaults import (
     DEFAULT_EARLY_STOPPING,
     default_epochs,
+    default_gene_likelihood,
     default_n_latent,
     default_train_size,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "StateDataModule",
     "codec_training",
     "default_epochs",
+    "default_gene_likelihood",
     "default_n_latent",
     "default_train_size",
 ]

@@ -14,9 +14,14 @@ _ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 48
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
+# the share of the cells, and the number of up to so many cells, that a rare gene is seen in
+_RARE, _MIN_SEEN, _MAX_COUNTED = 0.3, 10, 5_000
+_MIN_ONES = 0.3  # share of ones among the counts of rare genes where molecules are counted
 
 
-def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> int:
+def default_n_latent(
+    n_cells: int, counts: sp.spmatrix | np.ndarray | None, *, reads: bool = False
+) -> int:
     """As many latent dimensions as principal components are more than noise, 1 to 48.
 
     The others would be turned into differences between new cells; too few make cells too much
@@ -28,11 +33,33 @@ def default_n_latent(n_cells: int, counts: sp.spmatrix | np.ndarray | None) -> i
         Number of cells.
     counts
         Their counts (cells, genes); None where they are not at hand.
+    reads
+        Whether reads are counted, many of each molecule.
     """
     n = min(n_cells // _CELLS_PER_LATENT, _MAX_LATENT)
     if counts is not None and n > 1:
-        n = min(n, n_reproducible(counts, min(_MAX_LATENT, counts.shape[1])))
+        n = min(n, n_reproducible(counts, min(_MAX_LATENT, counts.shape[1]), reads=reads))
     return max(n, 1)
+
+
+def default_gene_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
+    """``"zinb"`` where counts are reads, ``"nb"`` where they are molecules or not at hand.
+
+    A gene that is seen in few cells has one molecule in most of these, but hardly ever a single
+    read: where amplified molecules are counted as often as they were read, zeros and counts are two
+    things. Of the counts (cells, genes) of such genes .6 to .9 are ones with molecules, .01 to .2
+    with reads.
+    """
+    if counts is None:
+        return "nb"
+    chosen = np.random.default_rng(0).permutation(counts.shape[0])[:_MAX_COUNTED]
+    counts = sp.csr_matrix(counts[chosen])
+    seen = np.asarray((counts > 0).sum(axis=0)).ravel()
+    ones = np.asarray((counts == 1).sum(axis=0)).ravel()
+    rare = (seen >= _MIN_SEEN) & (seen < _RARE * counts.shape[0])
+    if not rare.any():
+        return "nb"
+    return "zinb" if np.median(ones[rare] / seen[rare]) < _MIN_ONES else "nb"
 
 
 def default_train_size(n_cells: int, watched: bool) -> float:

@@ -9,8 +9,8 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from scdit.nn import LatentCodec
 from scdit.nn._expression import TARGET_SUM
+from scdit.train._moments import moments, reads_per_molecule, zero_inflated_moments
 
-_NEVER = 1e-12  # proportion of a gene without counts
 _REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
 _MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
 # so few cells are learnt by heart unless counts are hidden from the encoder; more lose structure by it
@@ -38,7 +38,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     library = library_sizes(counts)
     target = _target(library)
     mean, loadings, sd = principal_components(counts, library, target, codec.n_pcs)
-    proportions, theta, trend = _moments(counts, library)
+    proportions, theta, trend = moments(counts, library)
     start = {
         "cap": cap,
         "pc_mean": mean,
@@ -49,9 +49,18 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         "log_theta_trend": np.log(trend),
         "log_theta": np.log(theta),
         "thinning": np.array(thinning),
+        "reads_per_molecule": np.ones(counts.shape[1]),
         "log_proportions": np.log(proportions),
         "total": np.asarray(counts.sum(axis=0)).ravel(),
     }
+    if codec.extra_zeros is not None:
+        extra, theta, trend = zero_inflated_moments(counts, library, target)
+        start |= {
+            "log_theta_trend": np.log(trend),
+            "log_theta": np.log(theta),
+            "extra_zeros": extra,
+            "reads_per_molecule": reads_per_molecule(counts),
+        }
     codec.initialise({k: torch.as_tensor(v, dtype=torch.float32) for k, v in start.items()})
 
 
@@ -121,34 +130,37 @@ def principal_components(
     return mean, loadings, sd
 
 
-def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int) -> int:
+def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int, *, reads: bool = False) -> int:
     """Number of the first `n` principal components of log1p CP10k that are more than noise.
 
-    They are fitted to two thirds of the cells (cells, genes). In the others, each count is given
+    They are fitted to two thirds of the cells (cells, genes). In the others, each molecule is given
     to one of two halves at random: what the scores of both halves share is neither noise of the
     counting nor of the cells that were fitted to, and has to be a part of a component's variance,
-    on average over three such divisions.
+    on average over three such divisions. A count is a molecule, or one of the `reads` of one.
     """
     rng = np.random.default_rng(0)
     counts = counts[rng.permutation(counts.shape[0])[:_MAX_COUNTED]]
     counts = sp.csr_matrix(counts, dtype=np.float64)
     cells = np.arange(counts.shape[0])
     shares = [
-        _shared_variance(counts[np.setdiff1d(cells, held_out)], counts[held_out], n, rng)
+        _shared_variance(counts[np.setdiff1d(cells, held_out)], counts[held_out], n, rng, reads)
         for held_out in np.array_split(cells, 3)
     ]
     return int((np.mean(shares, axis=0) > _REPRODUCIBLE).sum())
 
 
 def _shared_variance(
-    fitted: sp.csr_matrix, held_out: sp.csr_matrix, n: int, rng: np.random.Generator
+    fitted: sp.csr_matrix, held_out: sp.csr_matrix, n: int, rng: np.random.Generator, reads: bool
 ) -> np.ndarray:
     """Share (n,) of the variance of each component that halves of held-out cells agree on."""
     cap = _caps(fitted)
     fitted, held_out = capped_counts(fitted, cap), capped_counts(held_out, cap)
     _, loadings, sd = principal_components(fitted, library_sizes(fitted), TARGET_SUM, n)
-    half = held_out.copy()
-    half.data = rng.binomial(held_out.data.astype(np.int64), 0.5).astype(np.float64)
+    half, molecules = held_out.copy(), held_out.data
+    if reads:
+        gain = reads_per_molecule(fitted)[held_out.indices]
+        molecules = np.maximum(np.round(molecules / gain), 1)
+    half.data = held_out.data * rng.binomial(molecules.astype(np.int64), 0.5) / molecules
     scores = [
         _log_normalised(part, library_sizes(part), TARGET_SUM) @ loadings
         for part in (half, held_out - half)
@@ -161,40 +173,3 @@ def _log_normalised(counts: sp.csr_matrix, library: np.ndarray, target: float) -
     log = sp.csr_matrix(sp.diags(target / np.maximum(library, 1)) @ counts)
     log.data = np.log1p(log.data)
     return log
-
-
-def _moments(
-    counts: sp.csr_matrix, library: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Proportions p, inverse dispersions theta, and the trend of theta over p, each (genes,).
-
-    With x ~ NB(mean p L, theta): sum (x - p L)^2 = sum p L + sum (p L)^2 / theta. Genes without
-    evidence are shrunk towards the trend: the median among genes that are about as abundant.
-    """
-    cells, genes = counts.shape
-    total = np.asarray(counts.sum(axis=0)).ravel()
-    p = (total + 0.5) / (library.sum() + 0.5 * genes)
-    excess, signal = excess_squares(counts, library, p)
-    order = np.argsort(p)
-    seen = order[total[order] > 0.05 * cells]
-    order = seen if len(seen) >= 40 else order[-40:]
-    bins = np.array_split(order, np.clip(len(order) // 20, 1, 20))
-    levels = [np.log(np.clip(np.median(excess[b] / signal[b]), 1e-2, 5)) for b in bins]
-    trend = np.exp(-np.interp(np.log(p), [np.log(p[b]).mean() for b in bins], levels))
-    evidence = 20.0  # squared expected counts that the trend is worth
-    p[total == 0] = _NEVER  # a gene that was never seen stays unseen
-    inverse = (excess + evidence / trend) / (signal + evidence)
-    return p, 1 / np.clip(inverse, 1e-2, 10), trend
-
-
-def excess_squares(
-    counts: sp.csr_matrix, library: np.ndarray, p: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Squared deviations from means p L beyond those of Poisson counts, and squared means.
-
-    Sums over cells, each (genes,), of counts (cells, genes) with library sizes (cells,) and
-    proportions (genes,); their ratio is 1 / theta.
-    """
-    squares = np.asarray(counts.multiply(counts).sum(axis=0)).ravel()
-    expected = p**2 * (library**2).sum()
-    return squares - 2 * p * (counts.T @ library) + expected - p * library.sum(), expected

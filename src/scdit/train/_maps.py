@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
-from scdit.train._initialise import capped_counts, excess_squares
+from scdit.train._initialise import capped_counts
+from scdit.train._moments import excess_squares
 
 _MIN_MEAN = 0.1  # counts per cell below which the counts of a gene say no more than their mean
 _TIMES = 4  # that each cell is drawn
@@ -53,8 +54,7 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
     for batch in np.split(rows, range(_BATCH, len(rows), _BATCH)):
         uniform = torch.rand(len(batch), codec.n_genes, generator=generator, device=device)
         decoded = codec.decode(states[torch.as_tensor(batch)].to(device))
-        likelihood = NegativeBinomial(decoded.log_mean[:, seen], decoded.log_theta[:, seen])
-        drawn = likelihood.quantile(codec.shape(uniform)[:, seen])
+        drawn = decoded.of_genes(seen).quantile(codec.shape(uniform)[:, seen])
         own = torch.as_tensor(capped[batch].toarray(), dtype=torch.float32, device=device)
         reference = marginal_map.reference(log_library[torch.as_tensor(batch)].to(device), seen)
         real += _places(own, reference, rng)
