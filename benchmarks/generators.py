@@ -43,12 +43,14 @@ class Fitted:
 Fit: TypeAlias = Callable[..., Fitted]
 
 
-def fit_scdit(train: AnnData, labels_key: str, seed: int, _: int | None = None) -> Fitted:
-    """Train scdit with its defaults."""
+def fit_scdit(
+    train: AnnData, labels_key: str, seed: int, _: int | None = None, **architecture
+) -> Fitted:
+    """Train scdit with its defaults, but for arguments of the model."""
     scvi.settings.seed = seed
     train = train.copy()  # setup_anndata writes into it
     scdit.SCDiT.setup_anndata(train, labels_key=labels_key)
-    model = scdit.SCDiT(train)
+    model = scdit.SCDiT(train, **architecture)
     model.train(silent=True)
 
     def sample(labels: np.ndarray, rng: np.random.Generator) -> AnnData:

@@ -5,7 +5,13 @@ import pytest
 import torch
 from scipy.stats import nbinom
 
-from scdit.nn import Mixture, NegativeBinomial, _counts, fit_marginals
+from scdit.nn import (
+    Mixture,
+    NegativeBinomial,
+    ZeroInflatedNegativeBinomial,
+    _counts,
+    fit_marginals,
+)
 from scdit.nn._likelihood import cell_negative_log_likelihood
 
 
@@ -94,27 +100,40 @@ def test_cell_likelihood_has_the_value_and_gradient_of_the_plain_form(parameters
     torch.testing.assert_close(*results, rtol=1e-8, atol=1e-8)
 
 
-def test_marginals_are_recovered():
-    """A mixture whose means are 1.5 times too high and whose dispersion is half of the truth."""
+@pytest.mark.parametrize("extra", [0.0, 0.4])
+def test_marginals_are_recovered(extra):
+    """A mixture whose means are 1.5 times too high and whose dispersion is half of the truth.
+
+    With zeros beside it, whose odds are half of the truth.
+    """
     rng = np.random.default_rng(0)
     n_genes, n_cells = 6, 4000
     mean = np.exp(rng.normal(1, 0.5, (n_genes, n_cells)))
     theta = np.full((n_genes, 1), 4.0)
     counts = rng.poisson(mean * rng.gamma(theta, 1 / theta, mean.shape))
+    counts *= rng.random(counts.shape) >= extra
     values = np.arange(counts.max() + 1, dtype=np.float32)
     weights = np.stack([np.bincount(c, minlength=len(values)) / n_cells for c in counts])
-    mixture = Mixture.of_cells(
-        torch.tensor(np.log(mean.T * 1.5), dtype=torch.float32),
-        torch.full((n_cells, n_genes), np.log(2.0)),
-    )
+    log_mean = torch.tensor(np.log(mean.T * 1.5), dtype=torch.float32)
+    odds = extra / (1 - extra) / 2
+    # the mean of all counts is too high by 1.5
+    log_mean = log_mean + np.log((1 - extra) * (1 + odds))
+    log_theta = torch.full((n_cells, n_genes), np.log(2.0))
+    cells = NegativeBinomial(log_mean, log_theta)
+    if extra:
+        logit = torch.full_like(log_mean, np.log(odds))
+        cells = ZeroInflatedNegativeBinomial(log_mean, log_theta, logit)
+    mixture = Mixture.of_cells(cells)
     # few components, whose mean is that of all cells
     assert mixture.log_mean.shape == (n_genes, 100)
     kept = (mixture.log_mean + mixture.log_weight).exp().sum(1)
-    np.testing.assert_allclose(kept, 1.5 * mean.mean(1), rtol=1e-5)
-    shift_mean, shift_theta = fit_marginals(
+    expected = 1.5 * (1 - extra) * (1 + odds) * mean.mean(1)
+    np.testing.assert_allclose(kept, expected, rtol=1e-5)
+    shift_mean, shift_theta, shift_logit = fit_marginals(
         mixture,
         torch.tensor(np.tile(values, (n_genes, 1))),
         torch.tensor(weights, dtype=torch.float32),
     )
     np.testing.assert_allclose(shift_mean, -np.log(1.5), atol=0.08)
     np.testing.assert_allclose(shift_theta, np.log(2), atol=0.35)
+    np.testing.assert_allclose(shift_logit, np.log(2) if extra else 0, atol=0.15)

@@ -70,7 +70,8 @@ def test_calibrated_shifts_move_what_they_say():
         before = codec.decode(state)
         shift = torch.zeros(40)
         shift[3] = 0.2
-        codec.regions.set(torch.zeros(1, 2), 1.0, shift[None], 0.5 * shift[None])
+        shifts = torch.stack([shift, 0.5 * shift, torch.zeros(40)])
+        codec.regions.set(torch.zeros(1, 2), 1.0, shifts[:, None])
         after = codec.decode(state)
     lift = after.log_mean - before.log_mean
     torch.testing.assert_close(lift[:, 3] - lift[:, 4], torch.full((6,), 0.2))

@@ -25,7 +25,10 @@ def parameters():
 def truth(parameters):
     """Distribution and probability mass function by scipy."""
     mean, theta, logit = (p.detach().numpy() for p in parameters)
-    counted, extra = nbinom(np.exp(theta), 1 / (1 + np.exp(mean - theta))), 1 / (1 + np.exp(-logit))
+    counted, extra = (
+        nbinom(np.exp(theta), 1 / (1 + np.exp(mean - theta))),
+        1 / (1 + np.exp(-logit)),
+    )
 
     def cdf(counts):
         return np.where(counts < 0, 0, extra + (1 - extra) * counted.cdf(counts))
@@ -66,9 +69,7 @@ def test_quantile_at_extremes_is_a_count(number):
     """Zero can be all but impossible, and so can anything else."""
     log_mean, log_theta = torch.tensor([[-20.0, 0.0, 12.0]]), torch.tensor([[5.0, -4.0, 5.0]])
     for logit in (-12.0, 0.0, 12.0):
-        distribution = ZeroInflatedNegativeBinomial(
-            log_mean, log_theta, torch.full((1, 3), logit)
-        )
+        distribution = ZeroInflatedNegativeBinomial(log_mean, log_theta, torch.full((1, 3), logit))
         counts = distribution.quantile(torch.full((1, 3), number))
         assert torch.isfinite(counts).all()
         assert (counts >= 0).all()

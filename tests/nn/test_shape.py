@@ -10,12 +10,13 @@ from scdit.nn import CountShape, Mixture, NegativeBinomial, fit_shape, interval_
 WIDTHS = CountShape(1).edges.diff().double().numpy()
 
 
-@pytest.fixture
-def mixture():
+@pytest.fixture(params=[-torch.inf, -0.5], ids=["nb", "zinb"])
+def mixture(request):
     """Two genes, three components."""
     return Mixture(
         torch.tensor([[0.0, 1.0, 2.0], [-1.0, 2.0, 3.0]]),
         torch.tensor([[0.5, 0.5, 0.0], [1.0, -0.5, 1.5]]),
+        torch.tensor([[0.0, 1.0, 0.5], [-1.0, 0.0, 1.0]]) + request.param,
         torch.tensor([0.2, 0.5, 0.3]).log(),
     )
 
@@ -23,7 +24,9 @@ def mixture():
 def probabilities(mixture):
     """Of each count up to 60 in the components, (genes, components, 61)."""
     theta, mean = mixture.log_theta.exp().numpy(), mixture.log_mean.exp().numpy()
-    return nbinom.pmf(np.arange(61), theta[..., None], (theta / (theta + mean))[..., None])
+    extra = torch.sigmoid(mixture.logit).numpy()[..., None]
+    counted = nbinom.pmf(np.arange(61), theta[..., None], (theta / (theta + mean))[..., None])
+    return extra * (np.arange(61) == 0) + (1 - extra) * counted
 
 
 def test_starts_without_change_and_goes_back_to_it():
@@ -84,7 +87,8 @@ def test_cells_of_two_kinds_are_drawn_as_two_kinds():
     counts = np.column_stack([rng.poisson(8 * has), rng.poisson(8, 5_000)])
     mean, variance = 5.6, 5.6 + 8**2 * 0.21
     theta = torch.full((2, 1), mean**2 / (variance - mean)).log()
-    mixture = Mixture(torch.full((2, 1), mean).log(), theta, torch.zeros(1))
+    no_extra = torch.full((2, 1), -torch.inf)
+    mixture = Mixture(torch.full((2, 1), mean).log(), theta, no_extra, torch.zeros(1))
     shape = CountShape(2)
     shape.set(fitted(mixture, np.stack([np.bincount(c, minlength=61) for c in counts.T])))
     likelihood = NegativeBinomial(mixture.log_mean.T.expand(5_000, 2), mixture.log_theta.T)

@@ -172,15 +172,16 @@ def test_genes_with_few_counts_are_not_mapped():
 def test_points_far_from_unused_regions_are_shifted_by_their_own():
     regions = Regions(2, 3)
     z = torch.tensor([[-5.0, 0.0], [5.0, 0.0], [0.0, 0.0]])
-    assert not torch.stack(regions(z)).any()
+    assert not regions(z).any()
     centres = torch.tensor([[-5.0, 0.0], [5.0, 0.0]])
     shift = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]])
-    regions.set(centres, 1.0, shift, 2 * shift)
-    mean, theta = regions(z)
+    regions.set(centres, 1.0, torch.stack([shift, 2 * shift, -shift]))
+    mean, theta, logit = regions(z)
     torch.testing.assert_close(mean, torch.cat([shift, shift.mean(0, keepdim=True)]))
     torch.testing.assert_close(theta, 2 * mean)
+    torch.testing.assert_close(logit, -mean)
     regions.clear()
-    assert not torch.stack(regions(z)).any()
+    assert not regions(z).any()
 
 
 def test_components_that_other_cells_have_are_counted():

@@ -2,8 +2,8 @@
 
 A decoder trained cell by cell is right on average for the cells it reconstructs, but the mixture of
 its distributions over all latents can still be too wide or too narrow for a gene. Each gene gets
-two numbers, a shift of its log mean and one of its log dispersion, that maximise the likelihood of
-the *mixture* for the gene's training counts.
+shifts of its log mean, of its log dispersion and of the logit of its extra zeros, that maximise the
+likelihood of the *mixture* for the gene's training counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_MAX_STEP_MEAN, _MAX_STEP_THETA = 0.3, 0.5
+from scdit.nn._counts import NegativeBinomial, ZeroInflatedNegativeBinomial
+
+# of log mean, log dispersion and logit of extra zeros: the largest step, and the range of the shift
+_MAX_STEP = 0.3, 0.5, 0.3
+_RANGE = (-1.0, 1.0), (-2.0, 4.0), (-1.0, 1.0)
 _N_ITERATIONS = 6  # Newton steps
 # shares of the cells at which a mixture's components begin; the largest means are few and matter
 _ENDS = torch.cat(
@@ -28,45 +32,56 @@ _ENDS = torch.cat(
 
 @dataclass(frozen=True)
 class Mixture:
-    """Mixtures of negative binomials, one for each gene.
+    """Mixtures of zero-inflated negative binomials, one for each gene.
 
     Attributes
     ----------
-    log_mean, log_theta
-        Of the components, (genes, M).
+    log_mean, log_theta, logit
+        Of the components, (genes, M): of the negative binomial, and of the extra zeros; the logit
+        is minus infinity where there are none.
     log_weight
         Logarithm of their shares, (M,).
     """
 
     log_mean: Tensor
     log_theta: Tensor
+    logit: Tensor
     log_weight: Tensor
 
     @classmethod
-    def of_cells(cls, log_mean: Tensor, log_theta: Tensor) -> Mixture:
-        """Mixture over cells, (cells, genes) each, in up to 100 components that keep its mean.
+    def of_cells(cls, cells: NegativeBinomial) -> Mixture:
+        """Mixture over cells (cells, genes), in up to 100 components that keep its mean.
 
         A component stands for cells whose means are next to each other. A sample of as many cells
         would have a mean that is off by chance, and the fit would take that out of the gene.
         """
-        ends = (_ENDS * len(log_mean)).round().long().unique()
+        ends = (_ENDS * len(cells.log_mean)).round().long().unique()
         size = ends.diff()
-        log_mean, order = log_mean.T.sort(dim=1)
-        log_theta = log_theta.T.gather(1, order)
+        log_mean, order = cells.log_mean.T.cpu().sort(dim=1)
         component = torch.repeat_interleave(torch.arange(len(size)), size)
-        means, thetas = torch.zeros(2, len(log_mean), len(size))
-        means.index_add_(1, component, log_mean.exp())
-        thetas.index_add_(1, component, log_theta)
-        return cls((means / size).log(), thetas / size, (size / size.sum()).log())
+
+        def average(values: Tensor) -> Tensor:
+            return torch.zeros(len(values), len(size)).index_add_(1, component, values) / size
+
+        extra = torch.zeros_like(log_mean)
+        if isinstance(cells, ZeroInflatedNegativeBinomial):
+            extra = torch.sigmoid(cells.logit).T.cpu().gather(1, order)
+        return cls(
+            average(log_mean.exp()).log(),
+            average(cells.log_theta.T.cpu().gather(1, order)),
+            torch.logit(average(extra)),
+            (size / size.sum()).log(),
+        )
 
 
 def fit_marginals(
     mixture: Mixture, counts: Tensor, weights: Tensor, *, prior: float = 1e-3
-) -> tuple[Tensor, Tensor]:
-    r"""Shifts of log mean and log dispersion per gene, each (genes,).
+) -> Tensor:
+    r"""Shifts of log mean, log dispersion and logit of the extra zeros per gene, (3, genes).
 
-    Maximises :math:`\sum_k f_k \log \sum_m w_m NB(k; \mu_m e^a, \theta_m e^b)` minus a weak
-    Gaussian prior, by damped Newton steps with the outer product of the scores as Hessian.
+    Maximises :math:`\sum_k f_k \log \sum_m w_m ZINB(k; \mu_m e^a, \theta_m e^b, l_m + c)` minus a weak
+    Gaussian prior, by damped Newton steps with the outer product of the scores as Hessian. The mean
+    that is shifted by a is that of all counts: with more extra zeros, the others are larger.
 
     Parameters
     ----------
@@ -78,33 +93,37 @@ def fit_marginals(
         Precision of the prior, relative to one cell.
     """
     genes, n_nodes = counts.shape
-    shift_mean, shift_theta = torch.zeros(genes), torch.zeros(genes)
+    shifts = torch.zeros(3, genes)
+    low, high = torch.tensor(_RANGE).T[:, :, None]
+    largest = torch.tensor(_MAX_STEP)[:, None]
+    total_mean = mixture.log_mean - F.softplus(mixture.logit)
     for _ in range(_N_ITERATIONS):
-        t = mixture.log_theta + shift_theta[:, None]
-        odds, theta = mixture.log_mean + shift_mean[:, None] - t, t.exp()
+        a, b, c = shifts[:, :, None]
+        t, logit = mixture.log_theta + b, mixture.logit + c
+        odds, theta = total_mean + a + F.softplus(logit) - t, t.exp()
         softplus, share = F.softplus(odds), torch.sigmoid(odds)
+        extra, log_counted = torch.sigmoid(logit), -F.softplus(logit)
         lgamma, digamma = torch.lgamma(theta), torch.digamma(theta)
-        score_mean, score_theta = torch.empty_like(counts), torch.empty_like(counts)
+        scores = torch.empty(3, genes, n_nodes)
         for j in range(n_nodes):
             k = counts[:, j : j + 1]
             log_p = torch.lgamma(k + theta) - lgamma + k * (odds - softplus) - theta * softplus
+            log_zero = torch.logaddexp(logit, log_p)
+            # probability that a count is of the negative binomial: below one for a zero
+            counted = torch.where(k == 0, (log_p - log_zero).exp(), 1.0)
+            log_p = torch.where(k == 0, log_zero, log_p) + log_counted
             part = torch.softmax(
                 log_p + mixture.log_weight, dim=1
             )  # of each component in this count, (genes, M)
             pull = k * (1 - share)
+            d_mean = counted * (pull - theta * share)
             d_theta = theta * (torch.digamma(k + theta) - digamma - softplus + share) - pull
-            score_mean[:, j] = (part * (pull - theta * share)).sum(1)
-            score_theta[:, j] = (part * d_theta).sum(1)
-        g_mean = (weights * score_mean).sum(1) - prior * shift_mean
-        g_theta = (weights * score_theta).sum(1) - prior * shift_theta
-        h_mean = (weights * score_mean**2).sum(1) + prior + 1e-6
-        h_theta = (weights * score_theta**2).sum(1) + prior + 1e-6
-        h_both = (weights * score_mean * score_theta).sum(1)
-        determinant = (h_mean * h_theta - h_both**2).clamp_min(1e-12)
-        step_mean = (h_theta * g_mean - h_both * g_theta) / determinant
-        step_theta = (h_mean * g_theta - h_both * g_mean) / determinant
-        shift_mean += step_mean.clamp(-_MAX_STEP_MEAN, _MAX_STEP_MEAN)
-        shift_theta += step_theta.clamp(-_MAX_STEP_THETA, _MAX_STEP_THETA)
-        shift_mean.clamp_(-1, 1)
-        shift_theta.clamp_(-2, 4)
-    return shift_mean, shift_theta
+            d_logit = 1 - counted - extra + extra * d_mean
+            for score, d in zip(scores, (d_mean, counted * d_theta, d_logit), strict=True):
+                score[:, j] = (part * d).sum(1)
+        gradient = (weights * scores).sum(2) - prior * shifts
+        hessian = torch.einsum("gk,agk,bgk->gab", weights, scores, scores)
+        hessian = hessian + (prior + 1e-6) * torch.eye(3)
+        step = torch.linalg.solve(hessian, gradient.T).T
+        shifts = (shifts + step.clamp(-largest, largest)).clamp(low, high)
+    return shifts

@@ -256,16 +256,17 @@ class LatentCodec(nn.Module):
         latent = state[:, : self.n_latent]
         log_library = self.library_scores.inverse(state[:, self.n_latent :])
         hidden = self.decoder_hidden(latent)
-        shift_mean, shift_theta = self.regions(latent)
+        shift_mean, shift_theta, shift_logit = self.regions(latent)
         logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden) + shift_mean
         log_proportions = F.log_softmax(logits, dim=1)
-        # the dispersion was learnt for proportions that were not shifted yet
-        log_theta = self.dispersion(log_proportions - shift_mean, torch.cat([latent, hidden], 1))
+        # what follows them was learnt for proportions that were not shifted yet
+        learnt = log_proportions - shift_mean
+        log_theta = self.dispersion(learnt, torch.cat([latent, hidden], 1))
         log_theta = (log_theta + shift_theta).clamp(-5, 8)
         log_mean = log_proportions + log_library
         if self.extra_zeros is None:
             return NegativeBinomial(log_mean, log_theta)
-        logit = self.extra_zeros(log_proportions, state)
+        logit = self.extra_zeros(learnt, state) + shift_logit
         # log (1 - pi) = -softplus: the mean of all counts stays what it is
         return ZeroInflatedNegativeBinomial(log_mean + F.softplus(logit), log_theta, logit)
 

@@ -10,9 +10,9 @@ _FAR = 1e6  # in a space whose points are near 0
 
 
 class Regions(nn.Module):
-    r"""Shifts of each gene's log mean and log dispersion, per region of the latent space.
+    r"""Shifts of each gene's log mean, log dispersion and logit of extra zeros, per region.
 
-    A point :math:`z` belongs to region k with weight
+    A point :math:`z` of the latent space belongs to region k with weight
     :math:`\mathrm{softmax}_k(-|z - c_k|^2 / 2 s^2)`, so that shifts change smoothly between regions.
     Without regions, as at the start, all shifts are zero.
 
@@ -24,24 +24,22 @@ class Regions(nn.Module):
 
     centres: Tensor
     width: Tensor
-    log_mean: Tensor
-    log_theta: Tensor
+    shifts: Tensor
 
     def __init__(self, n_latent: int, n_genes: int):
         super().__init__()
         self.register_buffer("centres", torch.full((MAX_REGIONS, n_latent), _FAR))
         self.register_buffer("width", torch.ones(()))
-        self.register_buffer("log_mean", torch.zeros(MAX_REGIONS, n_genes))
-        self.register_buffer("log_theta", torch.zeros(MAX_REGIONS, n_genes))
+        self.register_buffer("shifts", torch.zeros(3, MAX_REGIONS, n_genes))
 
-    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Shifts of log mean and log dispersion, each (cells, genes), at points (cells, n_latent)."""
+    def forward(self, latent: Tensor) -> Tensor:
+        """Shifts of the three, (3, cells, genes), at points (cells, n_latent)."""
         distance = (latent[:, None] - self.centres).pow(2).sum(2)  # (cells, regions)
         weight = torch.softmax(-distance / (2 * self.width**2), dim=1)
-        return weight @ self.log_mean, weight @ self.log_theta
+        return weight @ self.shifts
 
     @torch.no_grad()
-    def set(self, centres: Tensor, width: float, log_mean: Tensor, log_theta: Tensor) -> None:
+    def set(self, centres: Tensor, width: float, shifts: Tensor) -> None:
         """Set up to :data:`MAX_REGIONS` regions.
 
         Parameters
@@ -50,17 +48,16 @@ class Regions(nn.Module):
             Points (regions, n_latent).
         width
             Standard deviation s of points around their centre, per dimension.
-        log_mean, log_theta
-            Shifts (regions, genes).
+        shifts
+            Of log mean, log dispersion and logit, (3, regions, genes).
         """
         n = len(centres)
         self.clear()
         self.width.fill_(width)
-        self.centres[:n], self.log_mean[:n], self.log_theta[:n] = centres, log_mean, log_theta
+        self.centres[:n], self.shifts[:, :n] = centres, shifts
 
     @torch.no_grad()
     def clear(self) -> None:
         """Take all shifts back, and all regions to where no cell is."""
         self.centres.fill_(_FAR)
-        self.log_mean.zero_()
-        self.log_theta.zero_()
+        self.shifts.zero_()

@@ -88,7 +88,7 @@ def interval_probabilities(mixture: Mixture, upper: Floats) -> Floats:
     Parameters
     ----------
     mixture
-        Of negative binomials, for each of some genes.
+        Of zero-inflated negative binomials, for each of some genes.
     upper
         The last count of each interval, (genes, n_intervals), not decreasing; infinite at the end.
 
@@ -98,9 +98,11 @@ def interval_probabilities(mixture: Mixture, upper: Floats) -> Floats:
     """
     theta = mixture.log_theta.double().exp().numpy()[:, None]
     p = theta / (theta + mixture.log_mean.double().exp().numpy()[:, None])
+    extra = torch.sigmoid(mixture.logit.double()).numpy()[:, None]
     weight = mixture.log_weight.double().exp().numpy()
     finite = np.where(np.isfinite(upper), upper, 0)[:, :, None]
-    cdf = np.where(np.isfinite(upper)[:, :, None], betainc(theta, finite + 1, p), 1.0)
+    cdf = extra + (1 - extra) * betainc(theta, finite + 1, p)
+    cdf = np.where(np.isfinite(upper)[:, :, None], cdf, 1.0)
     bins = zip(_EDGES[:-1], _EDGES[1:], strict=True)
     below = [(cdf.clip(low, high) - low) @ weight / (high - low) for low, high in bins]
     return np.diff(np.stack(below, axis=2), axis=1, prepend=0).astype(np.float32)

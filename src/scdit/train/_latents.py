@@ -35,8 +35,7 @@ def prepare_latents(
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     known = sp.csr_matrix(counts[cells.train_idx])
-    if module.codec.extra_zeros is None:
-        calibrate(module.codec, states, known)
+    calibrate(module.codec, states, known)
     map_marginals(module.codec, states, known)
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
 from scdit.train._initialise import capped_counts
-from scdit.train._moments import excess_squares
+from scdit.train._moments import excess_squares, well_counted
 
-_MIN_MEAN = 0.1  # counts per cell below which the counts of a gene say no more than their mean
 _TIMES = 4  # that each cell is drawn
 _MAX_DRAWN = 20_000  # cells that are used, and drawn, at most
 _MAX_COUNTS = 30_000_000  # that are drawn at most
@@ -36,7 +35,7 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
     if len(states) > _MAX_DRAWN:
         chosen = np.sort(rng.choice(len(states), _MAX_DRAWN, replace=False))
         states, counts = states[torch.as_tensor(chosen)], counts[chosen]
-    genes = np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MEAN)
+    genes = well_counted(counts, codec.reads_per_molecule.cpu().numpy())
     capped = capped_counts(counts[:, genes], codec.cap.cpu().numpy()[genes])
     log_library = codec.library_scores.inverse(states[:, codec.n_latent :].to(device)).cpu()
     marginal_map, seen = codec.marginal_map, torch.as_tensor(genes, device=device)

@@ -20,9 +20,9 @@ from scdit.nn import (
     fit_shape,
     interval_probabilities,
 )
+from scdit.train._moments import well_counted
 
 _CELLS_PER_REGION = 150
-_MIN_MEAN = 0.1  # counts per cell below which the marginal of a gene says no more than its mean
 _PRIOR = 10.0  # precision of the prior on a region's shifts, in cells
 _EXACT, _GROUPS = 6, 16  # a gene's histogram: counts up to here, then so many groups of others
 _GENES_AT_ONCE = 256
@@ -43,7 +43,7 @@ class Histograms(NamedTuple):
 
 
 def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
-    """Fit shifts of means and dispersions in regions to the counts there, then shapes of genes.
+    """Fit shifts of what is decoded in regions to the counts there, then shapes of genes.
 
     A gene that is on in one kind of cell and off in another has two marginals, which one shift for
     all cells cannot meet both. Regions are found by k-means, one for every 150 cells, 1 to 16, and
@@ -66,17 +66,17 @@ def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None
     cells = [np.flatnonzero(clusters.labels_ == region) for region in range(n_regions)]
     parts = [(states[torch.as_tensor(rows)], _histograms(codec, counts[rows])) for rows in cells]
 
-    shifts = torch.zeros(2, n_regions, codec.n_genes)
+    shifts = torch.zeros(3, n_regions, codec.n_genes)
     for region, (own_states, seen) in enumerate(parts):
         n_cells = len(own_states)
         for block, mixture in _mixtures(codec, own_states, seen):
             value, share = (torch.as_tensor(x) for x in (block.value, block.cells / n_cells))
             fitted = fit_marginals(mixture, value.float(), share.float(), prior=_PRIOR / n_cells)
-            shifts[:, region, block.genes] = torch.stack(fitted)
+            shifts[:, region, block.genes] = fitted
     width = np.sqrt(clusters.inertia_ / latent.size)
     device = codec.cap.device
     centres = torch.as_tensor(clusters.cluster_centers_, dtype=torch.float32)
-    codec.regions.set(centres.to(device), float(width), *shifts.to(device))
+    codec.regions.set(centres.to(device), float(width), shifts.to(device))
 
     intervals = [
         (block.genes, block.cells, interval_probabilities(mixture, block.upper))
@@ -93,16 +93,15 @@ def _mixtures(
     n_states = max(_MAX_DECODED // codec.n_genes, 1)
     chosen = torch.as_tensor(np.random.default_rng(0).permutation(len(states))[:n_states])
     decoded = codec.decode(states[chosen].to(codec.cap.device))
-    log_mean, log_theta = decoded.log_mean.cpu(), decoded.log_theta.cpu()
-    for block in blocks:
-        yield block, Mixture.of_cells(log_mean[:, block.genes], log_theta[:, block.genes])
+    for block in blocks:  # fitted on the processor
+        yield block, Mixture.of_cells(decoded.of_genes(torch.as_tensor(block.genes)))
 
 
 def _histograms(codec: LatentCodec, counts: sp.csr_matrix) -> list[Histograms]:
     """Histograms of all genes with enough counts, in blocks."""
     cap = codec.cap.cpu().numpy()
     columns = counts.tocsc()
-    genes = np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MEAN)
+    genes = well_counted(counts, codec.reads_per_molecule.cpu().numpy())
     # genes with histograms of about the same length together
     genes = genes[np.argsort(cap[genes], kind="stable")]
     starts = range(0, len(genes), _GENES_AT_ONCE)

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 _NEVER = 1e-12  # proportion of a gene without counts
 _INVERSE_THETA = 1e-2, 10.0  # range of 1 / theta
 _EVIDENCE = 20.0  # cells with counts that a trend is worth
+_MIN_MOLECULES = 0.1  # per cell
 _BISECTIONS = 30
 
 
@@ -56,6 +57,19 @@ def reads_per_molecule(counts: sp.csr_matrix) -> np.ndarray:
     zeros = cells - np.asarray((counts > 0).sum(axis=0)).ravel()
     molecules = -np.log((zeros + 0.5) / (cells + 1))
     return (np.asarray(counts.mean(axis=0)).ravel() / molecules).clip(1)
+
+
+def well_counted(counts: sp.csr_matrix, reads: np.ndarray) -> np.ndarray:
+    """Indices of genes whose marginal says more than its mean: those with .1 molecules per cell.
+
+    Parameters
+    ----------
+    counts
+        Counts (cells, genes).
+    reads
+        How many counts a molecule of each gene has, (genes,).
+    """
+    return np.flatnonzero(np.asarray(counts.mean(axis=0)).ravel() >= _MIN_MOLECULES * reads)
 
 
 def zero_inflated_moments(
