@@ -64,6 +64,12 @@ def test_without_rare_genes_counts_are_molecules(reads):
     assert default_gene_likelihood(everywhere) == "nb"
 
 
+def test_stored_zeros_are_zeros(molecules):
+    stored = sp.csr_matrix(np.ones_like(molecules))
+    stored.data[:] = molecules.ravel()
+    assert default_n_latent(1200, stored) == default_n_latent(1200, molecules)
+
+
 def test_amplification_adds_no_structure(molecules, reads):
     """Halves of the reads of one molecule agree on every cell's noise; halves of molecules do not."""
     of_molecules = default_n_latent(1200, molecules)

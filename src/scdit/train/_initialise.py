@@ -156,10 +156,9 @@ def _shared_variance(
     cap = _caps(fitted)
     fitted, held_out = capped_counts(fitted, cap), capped_counts(held_out, cap)
     _, loadings, sd = principal_components(fitted, library_sizes(fitted), TARGET_SUM, n)
-    half, molecules = held_out.copy(), held_out.data
-    if reads:
-        gain = reads_per_molecule(fitted)[held_out.indices]
-        molecules = np.maximum(np.round(molecules / gain), 1)
+    gain = reads_per_molecule(fitted)[held_out.indices] if reads else 1.0
+    molecules = np.maximum(np.round(held_out.data / gain), 1)
+    half = held_out.copy()
     half.data = held_out.data * rng.binomial(molecules.astype(np.int64), 0.5) / molecules
     scores = [
         _log_normalised(part, library_sizes(part), TARGET_SUM) @ loadings
