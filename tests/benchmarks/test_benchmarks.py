@@ -90,6 +90,8 @@ def test_few_cells_keep_their_labels_and_all_test_cells_of_them(pbmc68k, tmp_pat
     assert set(test.obs_names) == set(held_out.obs_names[known])
     assert train.n_vars == 100
     assert list(train.var_names) == list(test.var_names)
+    with pytest.raises(ValueError, match=f"less than the {whole.n_obs} training cells"):
+        few(args, whole.n_obs)
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "nb", "poisson"])
