@@ -35,7 +35,9 @@ def few(args: argparse.Namespace, n_cells: int) -> tuple[ad.AnnData, ad.AnnData]
     """Return so many training cells, and held-out cells of their labels; the genes are chosen on the former."""
     train, test = split(ad.read_h5ad(args.data), args.labels, drop_labels=args.drop_labels)
     if not 0 < n_cells < train.n_obs:
-        raise ValueError(f"--cells {n_cells}: has to be less than the {train.n_obs} training cells")
+        raise ValueError(
+            f"--cells {n_cells}: has to be less than the {train.n_obs} training cells"
+        )
     left_out = 1 - n_cells / train.n_obs
     train, _ = split(train, args.labels, test_fraction=left_out, n_top_genes=args.hvg)
     test = test[test.obs[args.labels].isin(train.obs[args.labels].unique()), train.var_names]

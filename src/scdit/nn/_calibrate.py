@@ -102,7 +102,7 @@ def fit_marginals(
         t, logit = mixture.log_theta + b, mixture.logit + c
         odds, theta = total_mean + a + F.softplus(logit) - t, t.exp()
         softplus, share = F.softplus(odds), torch.sigmoid(odds)
-        extra, log_counted = torch.sigmoid(logit), -F.softplus(logit)
+        extra = torch.sigmoid(logit)
         lgamma, digamma = torch.lgamma(theta), torch.digamma(theta)
         scores = torch.empty(3, genes, n_nodes)
         for j in range(n_nodes):
@@ -111,10 +111,9 @@ def fit_marginals(
             log_zero = torch.logaddexp(logit, log_p)
             # probability that a count is of the negative binomial: below one for a zero
             counted = torch.where(k == 0, (log_p - log_zero).exp(), 1.0)
-            log_p = torch.where(k == 0, log_zero, log_p) + log_counted
-            part = torch.softmax(
-                log_p + mixture.log_weight, dim=1
-            )  # of each component in this count, (genes, M)
+            log_p = torch.where(k == 0, log_zero, log_p) - F.softplus(logit)
+            # share of each component in this count, (genes, M)
+            part = torch.softmax(log_p + mixture.log_weight, dim=1)
             pull = k * (1 - share)
             d_mean = counted * (pull - theta * share)
             d_theta = theta * (torch.digamma(k + theta) - digamma - softplus + share) - pull

@@ -170,9 +170,10 @@ class LatentCodec(nn.Module):
     def parameter_groups(self, lr: float) -> list[dict[str, object]]:
         """Parameters with their own learning rates.
 
-        The decoder learns at twice the encoder's rate, the prior at ten times, and what there is one
-        of per gene, as the dispersion, at twenty times it. The large Adam eps of decoder and dispersion leaves genes with few
-        counts, whose gradients are small, where they are, instead of letting them walk at random.
+        The decoder learns at twice the encoder's rate, the prior at ten times, and numbers of single
+        genes, as the dispersion, at twenty times it. The large Adam eps of all but the first and the
+        prior leaves genes with few counts, whose gradients are small, where they are, instead of
+        letting them walk at random.
         """
         encoder = [
             parameter
