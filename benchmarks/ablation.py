@@ -70,6 +70,7 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     ),
     "dispersion does not follow the proportion": ({}, {}, {"scdit.nn._dispersion._FAR": 0.0}),
     "dispersion per gene": ({"dispersion": "gene"}, {}, {}),
+    "zero-inflated likelihood": ({"gene_likelihood": "zinb"}, {}, {}),
     "32 latent dimensions": ({"n_latent": 32}, {}, {}),
 }  # fmt: skip
 COLUMNS = (

@@ -171,9 +171,9 @@ class LatentCodec(nn.Module):
         """Parameters with their own learning rates.
 
         The decoder learns at twice the encoder's rate, the prior at ten times, and numbers of single
-        genes, as the dispersion, at twenty times it. The large Adam eps of all but the first and the
-        prior leaves genes with few counts, whose gradients are small, where they are, instead of
-        letting them walk at random.
+        genes, as their dispersion, at twenty times it. The large Adam eps of what belongs to genes
+        leaves those with few counts, whose gradients are small, where they are, instead of letting
+        them walk at random.
         """
         encoder = [
             parameter
