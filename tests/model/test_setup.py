@@ -20,7 +20,7 @@ def dense(adata):
     ("spoil", "message"),
     [
         pytest.param(lambda x: np.log1p(x), "looks like log-transformed", id="log"),
-        pytest.param(lambda x: x * 30.5, "looks like normalised", id="normalised"),
+        pytest.param(lambda x: x * 30.5, "normalised data, or .*RSEM.*round", id="normalised"),
         pytest.param(lambda x: x - 1, "negative values", id="negative"),
         pytest.param(lambda x: np.where(x == 3, np.nan, x), "NaN", id="nan"),
         pytest.param(lambda x: np.where(x == 3, np.inf, x), "infinite", id="inf"),

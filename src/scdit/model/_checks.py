@@ -46,7 +46,11 @@ def check_counts(adata: AnnData, layer: str | None) -> None:
             + _other_layers(adata, layer)
         )
     if not np.array_equal(values, np.rint(values)):
-        looks = "log-transformed data" if values.max() < 20 else "normalised data"
+        looks = (
+            "log-transformed data"
+            if values.max() < 20
+            else "normalised data, or like the expected counts of RSEM or salmon (round those)"
+        )
         raise ValueError(
             f"{where} holds non-integer values and looks like {looks}: scdit needs raw counts"
             + _other_layers(adata, layer)
