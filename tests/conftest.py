@@ -51,6 +51,18 @@ def _make_adata(n_cells: int = 120) -> ad.AnnData:
     return ad.AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs, var=var)
 
 
+def _amplified(molecules: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """About 30 reads of each molecule (cells, genes)."""
+    gain = 30 * rng.gamma(1.5 * np.maximum(molecules, 1)) / 1.5
+    return rng.poisson(gain * (molecules > 0))
+
+
+@pytest.fixture(scope="session")
+def amplified():
+    """A function that makes reads of molecules."""
+    return _amplified
+
+
 @pytest.fixture(scope="session")
 def make_adata():
     """A function that makes the same small data set, of 120 or another number of cells."""

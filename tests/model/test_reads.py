@@ -11,24 +11,23 @@ N_CELLS, N_GENES = 600, 80
 
 
 @pytest.fixture(scope="module")
-def reads():
+def reads(amplified):
     """About 30 reads of each molecule of genes with .05 to 3 of them, in two types of cells."""
     rng = np.random.default_rng(0)
     types = rng.integers(0, 2, N_CELLS)
     level = np.exp(rng.uniform(np.log(0.05), np.log(3), N_GENES))
     molecules = rng.poisson(level * np.exp(rng.normal(0, 0.7, (2, N_GENES)))[types])
-    gain = 30 * rng.gamma(1.5 * np.maximum(molecules, 1)) / 1.5
-    counts = sp.csr_matrix(rng.poisson(gain * (molecules > 0)), dtype=np.float32)
+    counts = sp.csr_matrix(amplified(molecules, rng), dtype=np.float32)
     cells = ad.AnnData(counts[np.asarray(counts.sum(1)).ravel() > 0])
     cells.obs["cell_type"] = np.array(["a", "b"])[types[: cells.n_obs]]
     return cells
 
 
-def trained(cells, **kwargs):
+def trained(cells, likelihood=None, denoiser_epochs=40, **kwargs):
     cells = cells.copy()
     SCDiT.setup_anndata(cells, labels_key="cell_type")
-    model = SCDiT(cells, width=32, **kwargs)
-    model.train(max_epochs={"codec": 40, "denoiser": 40}, silent=True)
+    model = SCDiT(cells, width=32, gene_likelihood=likelihood)
+    model.train(max_epochs={"codec": 40, "denoiser": denoiser_epochs}, silent=True, **kwargs)
     return model
 
 
@@ -60,11 +59,7 @@ def test_genes_are_detected_as_often_as_in_the_data_and_have_their_counts(reads,
 def test_it_explains_held_out_reads_better(reads):
     bounds = {}
     for likelihood in ("nb", "zinb"):
-        cells = reads.copy()
-        SCDiT.setup_anndata(cells, labels_key="cell_type")
-        model = SCDiT(cells, width=32, gene_likelihood=likelihood)
-        epochs = {"codec": 40, "denoiser": 1}
-        model.train(max_epochs=epochs, train_size=0.8, silent=True)
+        model = trained(reads, likelihood, denoiser_epochs=1, train_size=0.8)
         bounds[likelihood] = model.history["codec_loss_validation"].to_numpy()[-1].item()
     assert bounds["zinb"] < bounds["nb"] - 5  # nats per cell
 

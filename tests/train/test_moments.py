@@ -18,11 +18,8 @@ def molecules():
 
 
 @pytest.fixture(scope="module")
-def reads(molecules):
-    """About 30 reads of each molecule."""
-    rng = np.random.default_rng(1)
-    gain = 30 * rng.gamma(1.5 * np.maximum(molecules, 1)) / 1.5
-    return rng.poisson(gain * (molecules > 0))
+def reads(molecules, amplified):
+    return amplified(molecules, np.random.default_rng(1))
 
 
 def test_parameters_are_recovered():

@@ -100,7 +100,8 @@ def resolve_architecture(
     if foreign:
         raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
     if codec == "latent":
-        said.setdefault("gene_likelihood", default_gene_likelihood(counts))
+        if "gene_likelihood" not in said:
+            said["gene_likelihood"] = default_gene_likelihood(counts)
         if "n_latent" not in said:
             reads = said["gene_likelihood"] == "zinb"
             said["n_latent"] = default_n_latent(shape[0], counts, reads=reads)

@@ -100,20 +100,22 @@ def fit_marginals(
     for _ in range(_N_ITERATIONS):
         a, b, c = shifts[:, :, None]
         t, logit = mixture.log_theta + b, mixture.logit + c
-        odds, theta = total_mean + a + F.softplus(logit) - t, t.exp()
+        spread, extra = F.softplus(logit), torch.sigmoid(logit)
+        odds, theta = total_mean + a + spread - t, t.exp()
         softplus, share = F.softplus(odds), torch.sigmoid(odds)
-        extra = torch.sigmoid(logit)
         lgamma, digamma = torch.lgamma(theta), torch.digamma(theta)
         scores = torch.empty(3, genes, n_nodes)
         for j in range(n_nodes):
             k = counts[:, j : j + 1]
             log_p = torch.lgamma(k + theta) - lgamma + k * (odds - softplus) - theta * softplus
-            log_zero = torch.logaddexp(logit, log_p)
             # probability that a count is of the negative binomial: below one for a zero
-            counted = torch.where(k == 0, (log_p - log_zero).exp(), 1.0)
-            log_p = torch.where(k == 0, log_zero, log_p) - F.softplus(logit)
+            counted, zero = torch.ones(()), k == 0
+            if zero.any():
+                log_zero = torch.logaddexp(logit, log_p)
+                counted = torch.where(zero, (log_p - log_zero).exp(), 1.0)
+                log_p = torch.where(zero, log_zero, log_p)
             # share of each component in this count, (genes, M)
-            part = torch.softmax(log_p + mixture.log_weight, dim=1)
+            part = torch.softmax(log_p - spread + mixture.log_weight, dim=1)
             pull = k * (1 - share)
             d_mean = counted * (pull - theta * share)
             d_theta = theta * (torch.digamma(k + theta) - digamma - softplus + share) - pull

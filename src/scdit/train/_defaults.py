@@ -7,15 +7,15 @@ import math
 import numpy as np
 import scipy.sparse as sp
 
-from scdit.train._initialise import n_reproducible
+from scdit.train._initialise import n_reproducible, some_cells
+from scdit.train._moments import cells_with_counts
 
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 48
 _PASSES = {"codec": 25, "denoiser": 100}
 _STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
-# the share of the cells, and the number of up to so many cells, that a rare gene is seen in
-_RARE, _MIN_SEEN, _MAX_COUNTED = 0.3, 10, 5_000
+_RARE, _MIN_SEEN = 0.3, 10  # share of the cells, and number, that a rare gene is seen in
 _MIN_ONES = 0.3  # share of ones among the counts of rare genes where molecules are counted
 
 
@@ -52,9 +52,8 @@ def default_gene_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
     """
     if counts is None:
         return "nb"
-    chosen = np.random.default_rng(0).permutation(counts.shape[0])[:_MAX_COUNTED]
-    counts = sp.csr_matrix(counts[chosen])
-    seen = np.asarray((counts > 0).sum(axis=0)).ravel()
+    counts = some_cells(counts, np.random.default_rng(0))
+    seen = cells_with_counts(counts)
     ones = np.asarray((counts == 1).sum(axis=0)).ravel()
     rare = (seen >= _MIN_SEEN) & (seen < _RARE * counts.shape[0])
     if not rare.any():

@@ -9,10 +9,15 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from scdit.nn import LatentCodec
 from scdit.nn._expression import TARGET_SUM
-from scdit.train._moments import moments, reads_per_molecule, zero_inflated_moments
+from scdit.train._moments import (
+    moments,
+    reads_per_molecule,
+    scaled_counts,
+    zero_inflated_moments,
+)
 
 _REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
-_MAX_COUNTED = 5_000  # cells in which such components are looked for: a matter of seconds
+_MAX_COUNTED = 5_000  # cells that defaults are found in: a matter of seconds
 # so few cells are learnt by heart unless counts are hidden from the encoder; more lose structure by it
 _FEW_CELLS, _THINNING = 1_000, 0.5
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
@@ -130,6 +135,12 @@ def principal_components(
     return mean, loadings, sd
 
 
+def some_cells(counts: sp.spmatrix | np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
+    """Counts (cells, genes) of up to 5,000 cells, in random order."""
+    chosen = rng.permutation(counts.shape[0])[:_MAX_COUNTED]
+    return sp.csr_matrix(counts[chosen], dtype=np.float64)
+
+
 def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int, *, reads: bool = False) -> int:
     """Number of the first `n` principal components of log1p CP10k that are more than noise.
 
@@ -139,8 +150,7 @@ def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int, *, reads: bool = Fa
     on average over three such divisions. A count is a molecule, or one of the `reads` of one.
     """
     rng = np.random.default_rng(0)
-    counts = counts[rng.permutation(counts.shape[0])[:_MAX_COUNTED]]
-    counts = sp.csr_matrix(counts, dtype=np.float64)
+    counts = some_cells(counts, rng)
     cells = np.arange(counts.shape[0])
     shares = [
         _shared_variance(counts[np.setdiff1d(cells, held_out)], counts[held_out], n, rng, reads)
@@ -168,7 +178,7 @@ def _shared_variance(
 
 
 def _log_normalised(counts: sp.csr_matrix, library: np.ndarray, target: float) -> sp.csr_matrix:
-    """Log1p of counts per `target`; cells without counts stay zero."""
-    log = sp.csr_matrix(sp.diags(target / np.maximum(library, 1)) @ counts)
+    """Log1p of :func:`scaled_counts`."""
+    log = scaled_counts(counts, library, target)
     log.data = np.log1p(log.data)
     return log

@@ -47,15 +47,28 @@ def excess_squares(
     return squares - 2 * p * (counts.T @ library) + expected - p * library.sum(), expected
 
 
+def scaled_counts(counts: sp.csr_matrix, library: np.ndarray, target: float) -> sp.csr_matrix:
+    """Counts (cells, genes) per `target`; cells without counts stay zero."""
+    return sp.csr_matrix(sp.diags(target / np.maximum(library, 1)) @ counts)
+
+
+def cells_with_counts(counts: sp.csr_matrix) -> np.ndarray:
+    """Number of cells that have counts of each gene, (genes,)."""
+    return np.asarray((counts > 0).sum(axis=0)).ravel()
+
+
+def _share_of_zeros(seen: np.ndarray, cells: int) -> np.ndarray:
+    """Share of the cells without counts of a gene, never 0 or 1, given how many have some."""
+    return (cells - seen + 0.5) / (cells + 1)
+
+
 def reads_per_molecule(counts: sp.csr_matrix) -> np.ndarray:
     """Roughly how many counts a molecule of each gene has where reads are counted, (genes,).
 
     Were molecules spread at random over cells, there would be minus the logarithm of the share of
     zeros of them per cell.
     """
-    cells = counts.shape[0]
-    zeros = cells - np.asarray((counts > 0).sum(axis=0)).ravel()
-    molecules = -np.log((zeros + 0.5) / (cells + 1))
+    molecules = -np.log(_share_of_zeros(cells_with_counts(counts), counts.shape[0]))
     return (np.asarray(counts.mean(axis=0)).ravel() / molecules).clip(1)
 
 
@@ -83,9 +96,9 @@ def zero_inflated_moments(
     bisection. Where few cells have counts, theta is that of genes of about the same mu.
     """
     cells = counts.shape[0]
-    scaled = sp.csr_matrix(sp.diags(target / np.maximum(library, 1)) @ counts)
-    seen = np.asarray((scaled > 0).sum(axis=0)).ravel()
-    zeros = ((cells - seen + 0.5) / (cells + 1)).clip(1e-6)
+    scaled = scaled_counts(counts, library, target)
+    seen = cells_with_counts(counts)
+    zeros = _share_of_zeros(seen, cells)
     mean = (np.asarray(scaled.sum(axis=0)).ravel() + 0.5) / cells
     ratio = np.asarray(scaled.multiply(scaled).sum(axis=0)).ravel() / cells / mean
 
