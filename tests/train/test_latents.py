@@ -211,6 +211,14 @@ def test_defaults_stay_within_bounds(n_cells):
         assert 900 <= steps["codec"] <= 6_000 * bound
 
 
+def test_few_latents_are_seen_more_often_than_few_cells_of_expression():
+    latents, expression = {"codec": 64, "denoiser": 128}, {"denoiser": 64}
+    assert default_epochs(1_280, latents)["denoiser"] == 400
+    assert default_epochs(3_200, latents)["denoiser"] == 200  # 5,000 steps
+    assert default_epochs(10_240, latents)["denoiser"] == 100
+    assert default_epochs(1_280, expression)["denoiser"] == 100
+
+
 def test_a_gene_that_donors_differ_in_is_seen_among_noisy_ones():
     """Ten counts against forty tell two donors apart, however many genes have one or two."""
     rng = np.random.default_rng(0)

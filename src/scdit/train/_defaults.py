@@ -13,8 +13,10 @@ from scdit.train._moments import cells_with_counts
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 48
-_PASSES = {"codec": 25, "denoiser": 100}
-_STEPS = {"codec": (1_000, 6_000), "denoiser": (500, 10_000)}
+_MIN_STEPS = {"codec": 1_000, "denoiser": 500}
+# passes and the steps at which they end; where there are two, those that are longer
+_PASSES = {"codec": [(25, 6_000)], "denoiser": [(100, 10_000)]}
+_PASSES_OF_LATENTS = (400, 5_000)  # steps are cheap, and with few cells 100 passes are few of them
 _RARE, _MIN_SEEN = 0.3, 10  # share of the cells, and number, that a rare gene is seen in
 _MIN_ONES = 0.3  # share of ones among the counts of rare genes where molecules are counted
 
@@ -72,8 +74,11 @@ def default_train_size(n_cells: int, watched: bool) -> float:
 def default_epochs(n_train: int, batch_size: dict[str, int]) -> dict[str, int]:
     """Passes over the training cells, per phase, with the number of steps kept within bounds."""
     epochs = {}
-    for phase in batch_size:
-        steps_per_epoch = math.ceil(n_train / batch_size[phase])
-        steps = np.clip(_PASSES[phase] * n_train / batch_size[phase], *_STEPS[phase])
-        epochs[phase] = max(1, round(steps / steps_per_epoch))
+    for phase, size in batch_size.items():
+        plans = _PASSES[phase]
+        if phase == "denoiser" and "codec" in batch_size:
+            plans = [*plans, _PASSES_OF_LATENTS]
+        steps = max(min(passes * n_train / size, most) for passes, most in plans)
+        steps = max(steps, _MIN_STEPS[phase])
+        epochs[phase] = max(1, round(steps / math.ceil(n_train / size)))
     return epochs
