@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from scdit.nn import LatentCodec, Regions
-from scdit.train import default_epochs, default_n_latent, default_train_size
+from scdit.nn import ExpressionCodec, LatentCodec, Regions
+from scdit.train import codec_training, default_n_latent, default_train_size
 from scdit.train._initialise import initialise_latent, n_reproducible
 from scdit.train._maps import map_marginals
 from scdit.train._marginals import calibrate
@@ -198,7 +198,9 @@ def test_components_that_other_cells_have_are_counted():
 
 @pytest.mark.parametrize("n_cells", [2, 50, 500, 5_000, 100_000, 10_000_000])
 def test_defaults_stay_within_bounds(n_cells):
-    epochs = default_epochs(n_cells, {"codec": 64, "denoiser": 128})
+    phases = codec_training(LatentCodec(5)).phases
+    assert [phase.batch_size for phase in phases.values()] == [64, 128]
+    epochs = {name: phase.epochs(n_cells, phase.batch_size) for name, phase in phases.items()}
     assert min(epochs.values()) >= 1
     assert 1 <= default_n_latent(n_cells, None) <= 48
     assert default_train_size(n_cells, watched=True) == 0.9
@@ -212,11 +214,13 @@ def test_defaults_stay_within_bounds(n_cells):
 
 
 def test_few_latents_are_seen_more_often_than_few_cells_of_expression():
-    latents, expression = {"codec": 64, "denoiser": 128}, {"denoiser": 64}
-    assert default_epochs(1_280, latents)["denoiser"] == 400
-    assert default_epochs(3_200, latents)["denoiser"] == 200  # 5,000 steps
-    assert default_epochs(10_240, latents)["denoiser"] == 100
-    assert default_epochs(1_280, expression)["denoiser"] == 100
+    latents, expression = (
+        codec_training(codec).phases["denoiser"] for codec in (LatentCodec(5), ExpressionCodec(5))
+    )
+    assert latents.epochs(1_280, 128) == 400
+    assert latents.epochs(3_200, 128) == 200  # 5,000 steps
+    assert latents.epochs(10_240, 128) == 100
+    assert expression.epochs(1_280, 64) == 100
 
 
 def test_a_gene_that_donors_differ_in_is_seen_among_noisy_ones():

@@ -19,7 +19,6 @@ from scdit.train import (
     CellDataModule,
     PhasesRunner,
     codec_training,
-    default_epochs,
     default_train_size,
 )
 
@@ -104,7 +103,9 @@ class TrainMixin:
         def per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
             return _per_phase(name, given, {phase: defaults[phase] for phase in phases})
 
-        batch_sizes = per_phase("batch_size", batch_size, training.batch_size)
+        batch_sizes = per_phase(
+            "batch_size", batch_size, {name: phase.batch_size for name, phase in phases.items()}
+        )
         if train_size is None:
             wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
             stopping = early_stopping is True or any(wishes)
@@ -116,9 +117,16 @@ class TrainMixin:
             train_size,
             validation_size,
             shuffle_set_split,
-            batch_size=batch_sizes[phases[0]],
+            batch_size=batch_sizes[next(iter(phases))],
         )
-        epochs = per_phase("max_epochs", max_epochs, default_epochs(cells.n_train, batch_sizes))
+        epochs = per_phase(
+            "max_epochs",
+            max_epochs,
+            {
+                name: phase.epochs(cells.n_train, batch_sizes[name])
+                for name, phase in phases.items()
+            },
+        )
         runner = PhasesRunner(
             self,
             cells,

@@ -4,7 +4,6 @@ from scdit.train._codecs import codec_training
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._defaults import (
     DEFAULT_EARLY_STOPPING,
-    default_epochs,
     default_gene_likelihood,
     default_n_latent,
     default_train_size,
@@ -20,7 +19,6 @@ __all__ = [
     "PhasesRunner",
     "StateDataModule",
     "codec_training",
-    "default_epochs",
     "default_gene_likelihood",
     "default_n_latent",
     "default_train_size",

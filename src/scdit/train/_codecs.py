@@ -11,6 +11,7 @@ from torch import nn
 from scdit.module import SCDiTModule
 from scdit.nn import ExpressionCodec, LatentCodec
 from scdit.train._data import CellDataModule, StateDataModule
+from scdit.train._defaults import PhaseDefaults
 from scdit.train._expression import initialise_expression, prepare_expression
 from scdit.train._initialise import initialise_latent
 from scdit.train._latents import prepare_latents
@@ -22,27 +23,35 @@ class CodecTraining:
 
     Parameters
     ----------
-    batch_size
-        Cells per step by default, for each phase of training; the denoiser's is the last.
+    phases
+        Batch size and length by default of each phase of training, in order; the last is the
+        denoiser's.
     initialise
         Sets what the codec takes from the counts (cells, genes) of training cells.
     prepare
         Makes the states that the denoiser is trained on, in batches of a given size.
     """
 
-    batch_size: Mapping[str, int]
+    phases: Mapping[str, PhaseDefaults]
     initialise: Callable[[Any, Any], None]
     prepare: Callable[[SCDiTModule, CellDataModule, int], StateDataModule]
 
-    @property
-    def phases(self) -> tuple[str, ...]:
-        """Names of the phases, in order."""
-        return tuple(self.batch_size)
-
 
 _TRAINING: dict[type, CodecTraining] = {
-    LatentCodec: CodecTraining({"codec": 64, "denoiser": 128}, initialise_latent, prepare_latents),
-    ExpressionCodec: CodecTraining({"denoiser": 64}, initialise_expression, prepare_expression),
+    LatentCodec: CodecTraining(
+        {
+            "codec": PhaseDefaults(64, ((25, 6_000),), min_steps=1_000),
+            # steps are cheap, and with few cells 100 passes are few of them
+            "denoiser": PhaseDefaults(128, ((400, 5_000), (100, 10_000)), min_steps=500),
+        },
+        initialise_latent,
+        prepare_latents,
+    ),
+    ExpressionCodec: CodecTraining(
+        {"denoiser": PhaseDefaults(64, ((100, 10_000),), min_steps=500)},
+        initialise_expression,
+        prepare_expression,
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,12 +14,33 @@ from scdit.train._moments import cells_with_counts
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 48
-_MIN_STEPS = {"codec": 1_000, "denoiser": 500}
-# passes and the steps at which they end; where there are two, those that are longer
-_PASSES = {"codec": [(25, 6_000)], "denoiser": [(100, 10_000)]}
-_PASSES_OF_LATENTS = (400, 5_000)  # steps are cheap, and with few cells 100 passes are few of them
 _RARE, _MIN_SEEN = 0.3, 10  # share of the cells, and number, that a rare gene is seen in
 _MIN_ONES = 0.3  # share of ones among the counts of rare genes where molecules are counted
+
+
+@dataclass(frozen=True)
+class PhaseDefaults:
+    """Batch size and length of one phase of training.
+
+    Parameters
+    ----------
+    batch_size
+        Cells per step.
+    passes
+        Passes over the training cells, and the number of steps at which they end; where there are
+        several such pairs, the one that is longest for the cells at hand.
+    min_steps
+        Steps however few cells there are.
+    """
+
+    batch_size: int
+    passes: tuple[tuple[int, int], ...]
+    min_steps: int
+
+    def epochs(self, n_train: int, batch_size: int) -> int:
+        """Passes over `n_train` cells in batches of any size, at least one."""
+        steps = max(min(passes * n_train / batch_size, most) for passes, most in self.passes)
+        return max(1, round(max(steps, self.min_steps) / math.ceil(n_train / batch_size)))
 
 
 def default_n_latent(
@@ -69,16 +91,3 @@ def default_train_size(n_cells: int, watched: bool) -> float:
     A tenth of a small data set is worth more as training cells than as a reason to stop.
     """
     return 1.0 if n_cells < _ALL_BELOW and not watched else 0.9
-
-
-def default_epochs(n_train: int, batch_size: dict[str, int]) -> dict[str, int]:
-    """Passes over the training cells, per phase, with the number of steps kept within bounds."""
-    epochs = {}
-    for phase, size in batch_size.items():
-        plans = _PASSES[phase]
-        if phase == "denoiser" and "codec" in batch_size:
-            plans = [*plans, _PASSES_OF_LATENTS]
-        steps = max(min(passes * n_train / size, most) for passes, most in plans)
-        steps = max(steps, _MIN_STEPS[phase])
-        epochs[phase] = max(1, round(steps / math.ceil(n_train / size)))
-    return epochs
