@@ -11,32 +11,21 @@ table is made from all of them.
 """
 
 import argparse
-import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from records import read_results, write_results
 from tables import differing_floors, markdown
 
 ROOT = Path(__file__).parents[1]
 GENERATORS = ("scdit", "scvi", "nb", "poisson", "bootstrap")
 
 
-def read_results(path: Path) -> list[dict]:
-    """Return the runs in a file of results, none if there is no such file."""
-    return json.loads(path.read_text()) if path.exists() else []
-
-
 def merge(old: list[dict], new: list[dict]) -> list[dict]:
     """Return old and new runs; a new run replaces the old one of its data, row and seed."""
     runs = {(r["data"], r["hvg"] or 0, r["row"], r["seed"]): r for r in [*old, *new]}
     return [runs[key] for key in sorted(runs)]
-
-
-def write_results(runs: list[dict], path: Path) -> None:
-    """Write one run on a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("[\n" + ",\n".join(map(json.dumps, runs)) + "\n]\n")
 
 
 def run_in_child(**arguments) -> list[dict]:

@@ -9,12 +9,20 @@ from fragments import pipes, write_fragment
 RESULTS = Path(__file__).parent / "control"
 
 
+def read_results(path: Path) -> list[dict]:
+    """Return the rows in a file of results, none if there is no such file."""
+    return json.loads(path.read_text()) if path.exists() else []
+
+
+def write_results(rows: Sequence[dict], path: Path) -> None:
+    """Write one row on a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n")
+
+
 def write(name: str, rows: Sequence[dict], digits: int = 2) -> None:
     """Write rows, dictionaries with the same keys, to ``<name>.json`` and ``<name>.md``."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(
-        "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
-    )
+    write_results(rows, RESULTS / f"{name}.json")
     keys = list(rows[0])
     table = pipes([keys, *([_text(row[key], digits) for key in keys] for row in rows)])
     write_fragment(name, table)

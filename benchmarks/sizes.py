@@ -16,7 +16,7 @@ import anndata as ad
 from arguments import data_parser, read_split
 from fragments import pipes, write_fragment
 from models import fit
-from quality import read_results, write_results
+from records import read_results, write_results
 from scores import mean_scores, to_json
 from splits import split
 from trial import describe_machine, describe_versions

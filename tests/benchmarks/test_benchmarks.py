@@ -111,7 +111,8 @@ def test_baselines_make_the_cells_asked_for(pbmc68k, name):
 
 
 def test_new_results_replace_those_of_their_row_and_seed(tmp_path):
-    from quality import merge, read_results, write_results
+    from quality import merge
+    from records import read_results, write_results
 
     old = [result("nb", 0, 0.8), result("nb", 1, 0.7), result("poisson", 0, 0.9)]
     path = tmp_path / "results.json"
