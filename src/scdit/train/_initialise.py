@@ -8,7 +8,6 @@ import torch
 from scipy.sparse.linalg import LinearOperator, svds
 
 from scdit.nn import LatentCodec
-from scdit.nn._expression import TARGET_SUM
 from scdit.train._moments import (
     moments,
     reads_per_molecule,
@@ -16,8 +15,6 @@ from scdit.train._moments import (
     zero_inflated_moments,
 )
 
-_REPRODUCIBLE = 0.25  # share of a component's variance that has to be more than noise
-_MAX_COUNTED = 5_000  # cells that defaults are found in: a matter of seconds
 # so few cells are learnt by heart unless counts are hidden from the encoder; more lose structure by it
 _FEW_CELLS, _THINNING = 1_000, 0.5
 _MAX_CELLS = 20_000  # more cells than this change the principal components little, and cost time
@@ -38,7 +35,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
     counts = sp.csr_matrix(counts, dtype=np.float64)
-    cap = _caps(counts)
+    cap = gene_caps(counts)
     counts = capped_counts(counts, cap)
     library = library_sizes(counts)
     target = _target(library)
@@ -84,7 +81,7 @@ def library_sizes(counts: sp.csr_matrix) -> np.ndarray:
     return np.asarray(counts.sum(axis=1)).ravel()
 
 
-def _caps(counts: sp.csr_matrix, fraction: float = 0.0025) -> np.ndarray:
+def gene_caps(counts: sp.csr_matrix, fraction: float = 0.0025) -> np.ndarray:
     """The k-th largest count of each gene, with k a `fraction` of the cells but 3 to 20; >= 1."""
     k = int(np.clip(round(fraction * counts.shape[0]), 3, 20))
     columns = counts.tocsc()
@@ -110,7 +107,7 @@ def principal_components(
     Components that the data does not have (few cells) have zero loadings and unit deviation.
     """
     cells, genes = counts.shape
-    log = _log_normalised(counts, library, target)
+    log = log_normalised(counts, library, target)
     mean = np.asarray(log.mean(axis=0)).ravel()
     loadings, sd = np.zeros((genes, n)), np.ones(n)
     k = min(n, cells - 1, genes - 1)
@@ -135,49 +132,7 @@ def principal_components(
     return mean, loadings, sd
 
 
-def some_cells(counts: sp.spmatrix | np.ndarray, rng: np.random.Generator) -> sp.csr_matrix:
-    """Counts (cells, genes) of up to 5,000 cells, in random order."""
-    chosen = rng.permutation(counts.shape[0])[:_MAX_COUNTED]
-    return sp.csr_matrix(counts[chosen], dtype=np.float64)
-
-
-def n_reproducible(counts: sp.spmatrix | np.ndarray, n: int, *, reads: bool = False) -> int:
-    """Number of the first `n` principal components of log1p CP10k that are more than noise.
-
-    They are fitted to two thirds of the cells (cells, genes). In the others, each molecule is given
-    to one of two halves at random: what the scores of both halves share is neither noise of the
-    counting nor of the cells that were fitted to, and has to be a part of a component's variance,
-    on average over three such divisions. A count is a molecule, or one of the `reads` of one.
-    """
-    rng = np.random.default_rng(0)
-    counts = some_cells(counts, rng)
-    cells = np.arange(counts.shape[0])
-    shares = [
-        _shared_variance(counts[np.setdiff1d(cells, held_out)], counts[held_out], n, rng, reads)
-        for held_out in np.array_split(cells, 3)
-    ]
-    return int((np.mean(shares, axis=0) > _REPRODUCIBLE).sum())
-
-
-def _shared_variance(
-    fitted: sp.csr_matrix, held_out: sp.csr_matrix, n: int, rng: np.random.Generator, reads: bool
-) -> np.ndarray:
-    """Share (n,) of the variance of each component that halves of held-out cells agree on."""
-    cap = _caps(fitted)
-    fitted, held_out = capped_counts(fitted, cap), capped_counts(held_out, cap)
-    _, loadings, sd = principal_components(fitted, library_sizes(fitted), TARGET_SUM, n)
-    gain = reads_per_molecule(fitted)[held_out.indices] if reads else 1.0
-    molecules = np.maximum(np.round(held_out.data / gain), 1)
-    half = held_out.copy()
-    half.data = held_out.data * rng.binomial(molecules.astype(np.int64), 0.5) / molecules
-    scores = [
-        _log_normalised(part, library_sizes(part), TARGET_SUM) @ loadings
-        for part in (half, held_out - half)
-    ]
-    return np.prod([s - s.mean(axis=0) for s in scores], axis=0).mean(axis=0) / sd**2
-
-
-def _log_normalised(counts: sp.csr_matrix, library: np.ndarray, target: float) -> sp.csr_matrix:
+def log_normalised(counts: sp.csr_matrix, library: np.ndarray, target: float) -> sp.csr_matrix:
     """Log1p of :func:`scaled_counts`."""
     log = scaled_counts(counts, library, target)
     log.data = np.log1p(log.data)
