@@ -20,7 +20,8 @@ from scdit.train._moments import reads_per_molecule
 _MAX_COUNTED = 5_000  # cells that defaults are found in: a matter of seconds
 # share of a component's variance that has to be more than noise, and where it sets a category apart
 _REPRODUCIBLE, _TELLING = 0.25, 0.1
-_APART = 1.0  # distance of a category from all other cells, in standard deviations of one cell
+# distance of a category from all other cells, in standard deviations of one cell, and cells in it
+_APART, _MIN_CELLS = 1.0, 5
 
 
 def some_cells(n_cells: int, rng: np.random.Generator) -> np.ndarray:
@@ -96,11 +97,12 @@ def _distance(scores: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """
     scores, codes = scores[codes >= 0], codes[codes >= 0]
     categories, sizes = np.unique(codes, return_counts=True)
-    if len(categories) < 2:
+    n_cells, spare = len(codes), len(codes) - len(categories)
+    if len(categories) < 2 or spare < 1:
         return np.zeros(scores.shape[1])
-    member = codes[:, None] == categories  # (cells, categories)
-    means = member.T @ scores / sizes[:, None]
-    rest = (scores.sum(axis=0) - sizes[:, None] * means) / (len(codes) - sizes)[:, None]
-    within = (scores - means[np.searchsorted(categories, codes)]).std(axis=0)
-    apart = np.abs(means - rest) / np.maximum(within, 1e-9)
-    return (apart - 2 / np.sqrt(sizes)[:, None]).max(axis=0)
+    means = (codes[:, None] == categories).T @ scores / sizes[:, None]
+    rest = (scores.sum(axis=0) - sizes[:, None] * means) / (n_cells - sizes)[:, None]
+    residuals = scores - means[np.searchsorted(categories, codes)]
+    within = np.sqrt((residuals**2).sum(axis=0) / spare)
+    apart = np.abs(means - rest) / np.maximum(within, 1e-9) - 2 / np.sqrt(sizes)[:, None]
+    return apart[sizes >= _MIN_CELLS].max(axis=0, initial=0.0)
