@@ -42,25 +42,6 @@ def model(make_adata):
     return model
 
 
-def test_the_number_of_dimensions_follows_the_categories(make_adata, monkeypatch):
-    asked = {}
-
-    def default(n_cells, counts, *, groups, reads):
-        asked.update(n_cells=n_cells, groups=groups)
-        return 3
-
-    monkeypatch.setattr("scdit.model._architecture.default_n_latent", default)
-    model = setup(decorate(make_adata()))
-    assert model.module.codec.n_latent == 3
-    label, dose = asked["groups"]  # ages have no categories
-    obs = model.adata.obs
-    assert asked["n_cells"] == len(label) == len(dose) == model.adata.n_obs
-    assert (label[:12] == -1).all()  # not known
-    names = np.array(["B", "NK", "T"])
-    assert (names[label[12:]] == obs["cell_type"].iloc[12:].to_numpy()).all()
-    assert (dose == obs["dose"].cat.codes).all()
-
-
 def generate(model, *args, **kwargs):
     return model.generate(*args, **({"n_steps": 1, "silent": True, "rng": 0} | kwargs))
 

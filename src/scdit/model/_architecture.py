@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,6 @@ def resolve_architecture(
     given: Mapping[str, Any],
     shape: tuple[int, int],
     counts: sp.spmatrix | np.ndarray | None = None,
-    groups: Sequence[np.ndarray] = (),
 ) -> dict[str, Any]:
     """Every argument of the model that was left at None, filled in.
 
@@ -75,8 +74,6 @@ def resolve_architecture(
         Number of cells and genes, which some defaults follow.
     counts
         Counts (cells, genes), which others follow; None where they are not at hand.
-    groups
-        Codes (cells,) of each categorical condition, negative where a cell's is not known.
 
     Returns
     -------
@@ -107,7 +104,7 @@ def resolve_architecture(
             said["gene_likelihood"] = default_gene_likelihood(counts)
         if "n_latent" not in said:
             reads = said["gene_likelihood"] == "zinb"
-            said["n_latent"] = default_n_latent(shape[0], counts, groups=groups, reads=reads)
+            said["n_latent"] = default_n_latent(shape[0], counts, reads=reads)
     if codec == "expression":
         defaults["patch_size"] = min(defaults["patch_size"], shape[1])
     return {"codec": codec, **defaults, **said}

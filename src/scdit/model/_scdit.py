@@ -51,7 +51,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         given besides go before it.
     n_latent
         Latent codec: dimensions of the latent space; None for as many as the data have
-        principal components that are more than noise or tell categories apart, 1 to 48.
+        principal components that are more than noise, 1 to 48.
     n_hidden, dropout_rate
         Latent codec: width of the hidden layers (256), and dropout in them (0).
     dispersion
@@ -133,17 +133,14 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
     ):
         given = {name: value for name, value in locals().items() if name in _ARCHITECTURE}
         super().__init__(adata, registry)
-        self._conditions = self._registered_conditions()
         shape = self.summary_stats.n_cells, self.summary_stats.n_vars
-        counts, groups = None, []
-        if adata is not None:
-            registered = self.adata_manager.get_from_registry
-            counts = registered(REGISTRY_KEYS.X_KEY)
-            names = [c.name for c in self._conditions if isinstance(c, Category)]
-            groups = [registered(name).ravel() for name in names]
-        chosen = resolve_architecture(codec, preset, given, shape, counts, groups)
+        counts = (
+            None if adata is None else self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
+        )
+        chosen = resolve_architecture(codec, preset, given, shape, counts)
         # recorded as resolved: a model that is loaded with other data keeps its sizes
         self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
+        self._conditions = self._registered_conditions()
         self.module = self._module_cls(
             self.summary_stats.n_vars,
             {c.name: c.n_categories for c in self._conditions},

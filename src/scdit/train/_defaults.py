@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 
-from scdit.train._dimensions import n_informative, some_cells
+from scdit.train._dimensions import n_reproducible, some_cells
 from scdit.train._moments import cells_with_counts
 
 DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
@@ -45,13 +44,9 @@ class PhaseDefaults:
 
 
 def default_n_latent(
-    n_cells: int,
-    counts: sp.spmatrix | np.ndarray | None,
-    *,
-    groups: Sequence[np.ndarray] = (),
-    reads: bool = False,
+    n_cells: int, counts: sp.spmatrix | np.ndarray | None, *, reads: bool = False
 ) -> int:
-    """As many latent dimensions as principal components are more than noise or tell labels, 1 to 48.
+    """As many latent dimensions as principal components are more than noise, 1 to 48.
 
     The others would be turned into differences between new cells; too few make cells too much
     alike. Few cells cannot tell how many there are: at most one for every 75 cells.
@@ -62,15 +57,12 @@ def default_n_latent(
         Number of cells.
     counts
         Their counts (cells, genes); None where they are not at hand.
-    groups
-        Codes (cells,) of each categorical condition, negative where a cell's is not known.
     reads
         Whether reads are counted, many of each molecule.
     """
     n = min(n_cells // _CELLS_PER_LATENT, _MAX_LATENT)
     if counts is not None and n > 1:
-        n_pcs = min(_MAX_LATENT, counts.shape[1])
-        n = min(n, n_informative(counts, n_pcs, groups=groups, reads=reads))
+        n = min(n, n_reproducible(counts, min(_MAX_LATENT, counts.shape[1]), reads=reads))
     return max(n, 1)
 
 
@@ -84,7 +76,7 @@ def default_gene_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
     """
     if counts is None:
         return "nb"
-    counts = sp.csr_matrix(counts[some_cells(counts.shape[0], np.random.default_rng(0))])
+    counts = some_cells(counts, np.random.default_rng(0))
     seen = cells_with_counts(counts)
     ones = np.asarray((counts == 1).sum(axis=0)).ravel()
     rare = (seen >= _MIN_SEEN) & (seen < _RARE * counts.shape[0])
