@@ -51,7 +51,8 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         given besides go before it.
     n_latent
         Latent codec: dimensions of the latent space; None for as many as the data have
-        principal components that are more than noise, 1 to 48.
+        principal components that are more than noise, 1 to 48. Some more can keep many rare types
+        better apart, at some cost to the cells as a whole (see the design note).
     n_hidden, dropout_rate
         Latent codec: width of the hidden layers (256), and dropout in them (0).
     dispersion
