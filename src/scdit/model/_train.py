@@ -15,7 +15,6 @@ from scdit.model._checks import check_counts, check_positive_int
 from scdit.model._conditions import Condition, Number
 from scdit.module import SCDiTModule
 from scdit.train import (
-    DEFAULT_EARLY_STOPPING,
     CellDataModule,
     PhasesRunner,
     codec_training,
@@ -100,10 +99,7 @@ class TrainMixin:
         training = codec_training(self.module.codec)
         phases = training.phases
 
-        def per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-            return _per_phase(name, given, {phase: defaults[phase] for phase in phases})
-
-        batch_sizes = per_phase(
+        batch_sizes = _per_phase(
             "batch_size", batch_size, {name: phase.batch_size for name, phase in phases.items()}
         )
         if train_size is None:
@@ -119,7 +115,7 @@ class TrainMixin:
             shuffle_set_split,
             batch_size=batch_sizes[next(iter(phases))],
         )
-        epochs = per_phase(
+        epochs = _per_phase(
             "max_epochs",
             max_epochs,
             {
@@ -132,8 +128,12 @@ class TrainMixin:
             cells,
             max_epochs=epochs,
             batch_size=batch_sizes,
-            plan_kwargs=per_phase("plan_kwargs", plan_kwargs, {phase: {} for phase in phases}),
-            early_stopping=per_phase("early_stopping", early_stopping, DEFAULT_EARLY_STOPPING),
+            plan_kwargs=_per_phase("plan_kwargs", plan_kwargs, {name: {} for name in phases}),
+            early_stopping=_per_phase(
+                "early_stopping",
+                early_stopping,
+                {name: phase.early_stopping for name, phase in phases.items()},
+            ),
             accelerator=accelerator,
             devices=devices,
             silent=silent,

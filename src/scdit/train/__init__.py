@@ -3,7 +3,6 @@
 from scdit.train._codecs import codec_training
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._defaults import (
-    DEFAULT_EARLY_STOPPING,
     default_gene_likelihood,
     default_n_latent,
     default_train_size,
@@ -12,7 +11,6 @@ from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import PhasesRunner
 
 __all__ = [
-    "DEFAULT_EARLY_STOPPING",
     "CellDataModule",
     "CodecPlan",
     "DenoiserPlan",

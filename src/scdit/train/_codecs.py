@@ -24,8 +24,7 @@ class CodecTraining:
     Parameters
     ----------
     phases
-        Batch size and length by default of each phase of training, in order; the last is the
-        denoiser's.
+        Defaults of each phase of training, in order; the last is the denoiser's.
     initialise
         Sets what the codec takes from the counts (cells, genes) of training cells.
     prepare
@@ -40,15 +39,17 @@ class CodecTraining:
 _TRAINING: dict[type, CodecTraining] = {
     LatentCodec: CodecTraining(
         {
-            "codec": PhaseDefaults(64, ((25, 6_000),), min_steps=1_000),
+            "codec": PhaseDefaults(64, ((25, 6_000),), min_steps=1_000, early_stopping=False),
             # steps are cheap, and with few cells 100 passes are few of them
-            "denoiser": PhaseDefaults(128, ((400, 5_000), (100, 10_000)), min_steps=500),
+            "denoiser": PhaseDefaults(
+                128, ((400, 5_000), (100, 10_000)), min_steps=500, early_stopping=True
+            ),
         },
         initialise_latent,
         prepare_latents,
     ),
     ExpressionCodec: CodecTraining(
-        {"denoiser": PhaseDefaults(64, ((100, 10_000),), min_steps=500)},
+        {"denoiser": PhaseDefaults(64, ((100, 10_000),), min_steps=500, early_stopping=True)},
         initialise_expression,
         prepare_expression,
     ),

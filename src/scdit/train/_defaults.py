@@ -11,7 +11,6 @@ import scipy.sparse as sp
 from scdit.train._dimensions import n_reproducible, some_cells
 from scdit.train._moments import cells_with_counts
 
-DEFAULT_EARLY_STOPPING = {"codec": False, "denoiser": True}
 _ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 48
 _RARE, _MIN_SEEN = 0.3, 10  # share of the cells, and number, that a rare gene is seen in
@@ -20,7 +19,7 @@ _MIN_ONES = 0.3  # share of ones among the counts of rare genes where molecules 
 
 @dataclass(frozen=True)
 class PhaseDefaults:
-    """Batch size and length of one phase of training.
+    """Batch size, length and end of one phase of training.
 
     Parameters
     ----------
@@ -31,11 +30,14 @@ class PhaseDefaults:
         several such pairs, the one that is longest for the cells at hand.
     min_steps
         Steps however few cells there are.
+    early_stopping
+        Whether the validation loss may end it.
     """
 
     batch_size: int
     passes: tuple[tuple[int, int], ...]
     min_steps: int
+    early_stopping: bool
 
     def epochs(self, n_train: int, batch_size: int) -> int:
         """Passes over `n_train` cells in batches of any size, at least one."""
