@@ -173,16 +173,22 @@ def test_genes_with_few_counts_are_not_mapped():
 def test_points_far_from_unused_regions_are_shifted_by_their_own():
     regions = Regions(2, 3)
     z = torch.tensor([[-5.0, 0.0], [5.0, 0.0], [0.0, 0.0]])
-    assert not regions(z).any()
+    decoded = [torch.log_softmax(torch.randn(3, 3), 1), torch.randn(3, 3), torch.randn(3, 3)]
+    for same, before in zip(regions(z, *decoded), decoded, strict=True):
+        torch.testing.assert_close(same, before, rtol=0, atol=0)
     centres = torch.tensor([[-5.0, 0.0], [5.0, 0.0]])
     shift = torch.tensor([[1.0, 2.0, 3.0], [-1.0, 0.0, 1.0]])
     regions.set(centres, 1.0, torch.stack([shift, 2 * shift, -shift]))
-    mean, theta, logit = regions(z)
-    torch.testing.assert_close(mean, torch.cat([shift, shift.mean(0, keepdim=True)]))
-    torch.testing.assert_close(theta, 2 * mean)
-    torch.testing.assert_close(logit, -mean)
+    mean, theta, logit = regions(z, *decoded)
+    shift = torch.cat([shift, shift.mean(0, keepdim=True)])  # the last is between the two
+    torch.testing.assert_close(mean.exp().sum(1), torch.ones(3))
+    ratio = mean - decoded[0] - shift  # the same for all genes of a cell
+    torch.testing.assert_close(ratio, ratio[:, :1].expand(3, 3))
+    torch.testing.assert_close(theta, decoded[1] + 2 * shift)
+    torch.testing.assert_close(logit, decoded[2] - shift)
+    assert regions(z, *decoded[:2], None)[2] is None
     regions.clear()
-    assert not regions(z).any()
+    torch.testing.assert_close(regions(z, *decoded)[1], decoded[1], rtol=0, atol=0)
 
 
 def test_components_that_other_cells_have_are_counted():

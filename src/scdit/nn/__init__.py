@@ -22,6 +22,7 @@ from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import MAX_REGIONS, Regions
 from scdit.nn._shape import CountShape, fit_shape, interval_probabilities
 from scdit.nn._tokens import DenseTokens, PatchTokens
+from scdit.nn._weight_prior import WeightPrior
 from scdit.nn._zero_inflated import ZeroInflatedHead
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "PatchTokens",
     "Regions",
     "TimeEmbedding",
+    "WeightPrior",
     "ZeroInflatedHead",
     "ZeroInflatedNegativeBinomial",
     "drop_conditions",

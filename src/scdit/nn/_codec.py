@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -18,6 +18,7 @@ from scdit.nn._marginal_map import MarginalMap
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import Regions
 from scdit.nn._shape import CountShape
+from scdit.nn._weight_prior import WeightPrior
 
 _MIN_PCS = 50
 # precisions of the Gaussian priors, in cells: genes with few counts keep small weights
@@ -212,7 +213,7 @@ class LatentCodec(nn.Module):
         library = seen.sum(1, keepdim=True).clamp_min(1)
         library_score = self.library_scores(library.log())
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = torch.log1p(seen * (self.target / library))
+        normalised = (seen * (self.target / library)).log1p_()
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
         inputs = torch.cat([scores, library_score], dim=1)
         shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
@@ -257,17 +258,16 @@ class LatentCodec(nn.Module):
         latent = state[:, : self.n_latent]
         log_library = self.library_scores.inverse(state[:, self.n_latent :])
         hidden = self.decoder_hidden(latent)
-        shift_mean, shift_theta, shift_logit = self.regions(latent)
-        logits = self.decoder_linear(latent) + self.decoder_nonlinear(hidden) + shift_mean
+        nonlinear = self.decoder_nonlinear(hidden)
+        logits = torch.addmm(nonlinear, latent, self.decoder_linear.weight.T)
         log_proportions = F.log_softmax(logits, dim=1)
-        # what follows them was learnt for proportions that were not shifted yet
-        learnt = log_proportions - shift_mean
-        log_theta = self.dispersion(learnt, torch.cat([latent, hidden], 1))
-        log_theta = (log_theta + shift_theta).clamp(-5, 8)
+        log_theta = self.dispersion(log_proportions, torch.cat([latent, hidden], 1))
+        logit = None if self.extra_zeros is None else self.extra_zeros(log_proportions, state)
+        log_proportions, log_theta, logit = self.regions(latent, log_proportions, log_theta, logit)
+        log_theta = F.hardtanh(log_theta, -5, 8)
         log_mean = log_proportions + log_library
-        if self.extra_zeros is None:
+        if logit is None:
             return NegativeBinomial(log_mean, log_theta)
-        logit = self.extra_zeros(learnt, state) + shift_logit
         # log (1 - pi) = -softplus: the mean of all counts stays what it is
         return ZeroInflatedNegativeBinomial(log_mean + F.softplus(logit), log_theta, logit)
 
@@ -301,9 +301,10 @@ class LatentCodec(nn.Module):
         ratio = sd[:, : self.n_latent] / prior_sd
         return (0.5 * (shift**2 + ratio**2 - 1) - ratio.log()).sum(1)
 
-    def penalty(self) -> Tensor:
-        """Negative log prior of the decoder's weights, in nats per data set."""
-        total = _PRIOR_LINEAR * self.decoder_linear.weight.pow(2).sum()
-        total = total + _PRIOR_NONLINEAR * self.decoder_nonlinear.weight.pow(2).sum()
-        total = 0.5 * total + self.dispersion.penalty()
-        return total if self.extra_zeros is None else total + self.extra_zeros.penalty()
+    def priors(self) -> Iterator[WeightPrior]:
+        """Priors of the decoder's weights."""
+        yield WeightPrior(self.decoder_linear.weight, _PRIOR_LINEAR)
+        yield WeightPrior(self.decoder_nonlinear.weight, _PRIOR_NONLINEAR)
+        yield from self.dispersion.priors()
+        if self.extra_zeros is not None:
+            yield from self.extra_zeros.priors()

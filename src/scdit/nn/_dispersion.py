@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scdit.nn._weight_prior import WeightPrior
 
 _RANK = 8  # of the dependence on the cell
 _FAR = 5.0  # log units of a proportion beyond which the dispersion follows it no further
@@ -71,17 +74,19 @@ class Dispersion(nn.Module):
         """Logarithm of theta given log proportions (cells, genes) and features of the cells."""
         if self.per == "gene":
             return self.log_theta.expand_as(log_proportions)
-        change = (log_proportions - self.log_proportions).clamp(-_FAR, _FAR)
-        return self.log_theta + self.exponent * change + self.loadings(self.features(known))
+        # few passes over what has the size of the counts: memory costs more time than arithmetic
+        change = F.hardtanh(log_proportions - self.log_proportions, -_FAR, _FAR)
+        cell = torch.addmm(self.log_theta, self.features(known), self.loadings.weight.T)
+        return torch.addcmul(cell, self.exponent, change)
 
     def vectors(self) -> list[nn.Parameter]:
         """Parameters that are no weights of a layer, which learn faster."""
         return list(self.parameters(recurse=False))
 
-    def penalty(self) -> Tensor:
-        """Negative log prior, in nats per data set."""
-        total = _PRIOR_THETA * (self.log_theta - self.trend).pow(2).sum()
+    def priors(self) -> Iterator[WeightPrior]:
+        """Priors of the weights."""
+        yield WeightPrior(self.log_theta, _PRIOR_THETA, self.trend)
         if self.per == "gene-cell":
-            exponents = self.exponent.pow(2) * len(self.log_theta)  # one per gene, all the same
-            total = total + _PRIOR_CELL * (self.loadings.weight.pow(2).sum() + exponents)
-        return 0.5 * total
+            yield WeightPrior(self.loadings.weight, _PRIOR_CELL)
+            # one exponent per gene, all the same
+            yield WeightPrior(self.exponent, _PRIOR_CELL * len(self.log_theta))

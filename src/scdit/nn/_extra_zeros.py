@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+
+from scdit.nn._weight_prior import WeightPrior
 
 _FAR = 5.0  # log units of a proportion beyond which the extra zeros follow it no further
 _LARGEST = 12.0  # logit
@@ -58,7 +60,7 @@ class ExtraZeros(nn.Module):
         """Parameters that are no weights of a layer, which learn faster."""
         return list(self.parameters(recurse=False))
 
-    def penalty(self) -> Tensor:
-        """Negative log prior, in nats per data set."""
-        total = _PRIOR_LOGIT * (self.logit - self.start).pow(2).sum()
-        return 0.5 * (total + _PRIOR_CELL * self.linear.weight.pow(2).sum())
+    def priors(self) -> Iterator[WeightPrior]:
+        """Priors of the weights."""
+        yield WeightPrior(self.logit, _PRIOR_LOGIT, self.start)
+        yield WeightPrior(self.linear.weight, _PRIOR_CELL)

@@ -20,23 +20,23 @@ class _CellLikelihood(torch.autograd.Function):
     def forward(ctx, log_mean: Tensor, log_theta: Tensor, counts: Tensor) -> Tensor:
         odds, theta = log_mean - log_theta, log_theta.exp()
         softplus, share = F.softplus(odds), torch.sigmoid(odds)
-        zero_part = theta * softplus
-        grad_mean = theta * share
-        grad_theta = zero_part - grad_mean
-
-        rows, columns = torch.nonzero(counts, as_tuple=True)
-        x, d, th = counts[rows, columns], odds[rows, columns], theta[rows, columns]
-        log_prob = (
-            torch.lgamma(x + th)
-            - torch.lgamma(th)
-            - torch.lgamma(x + 1)
-            + x * (d - softplus[rows, columns])
+        (where,) = torch.nonzero(counts.flatten(), as_tuple=True)  # n_genes * cell + gene
+        x, d, th, soft, s = (
+            v.flatten().index_select(0, where) for v in (counts, odds, theta, softplus, share)
         )
-        pull = x * (1 - share[rows, columns])
-        grad_mean[rows, columns] -= pull
-        grad_theta[rows, columns] -= th * (torch.digamma(x + th) - torch.digamma(th)) - pull
+        # in place from here on: memory costs more time than arithmetic
+        zero_part, grad_mean = softplus.mul_(theta), share.mul_(theta)
+        loss = zero_part.sum(1)
+        grad_theta = zero_part.sub_(grad_mean)
+
+        log_prob = torch.lgamma(x + th) - torch.lgamma(th) - torch.lgamma(x + 1) + x * (d - soft)
+        loss.index_add_(0, where // counts.shape[1], log_prob, alpha=-1)
+        pull = x * (1 - s)
+        grad_mean.view(-1).index_add_(0, where, pull, alpha=-1)
+        slope = th * (torch.digamma(x + th) - torch.digamma(th)) - pull
+        grad_theta.view(-1).index_add_(0, where, slope, alpha=-1)
         ctx.save_for_backward(grad_mean, grad_theta)
-        return zero_part.sum(1).index_add(0, rows, -log_prob)
+        return loss
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 MAX_REGIONS = 16
 _FAR = 1e6  # in a space whose points are near 0
@@ -32,11 +33,30 @@ class Regions(nn.Module):
         self.register_buffer("width", torch.ones(()))
         self.register_buffer("shifts", torch.zeros(3, MAX_REGIONS, n_genes))
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """Shifts of the three, (3, cells, genes), at points (cells, n_latent)."""
+    def forward(
+        self, latent: Tensor, log_proportions: Tensor, log_theta: Tensor, logit: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What is decoded at points (cells, n_latent), shifted; as it is where there is no region.
+
+        Parameters
+        ----------
+        latent
+            The points.
+        log_proportions, log_theta, logit
+            What is decoded there, (cells, genes); no logit where there are no extra zeros. The
+            proportions are one together again afterwards.
+        """
+        if not (self.centres < _FAR).any():
+            return log_proportions, log_theta, logit
         distance = (latent[:, None] - self.centres).pow(2).sum(2)  # (cells, regions)
         weight = torch.softmax(-distance / (2 * self.width**2), dim=1)
-        return weight @ self.shifts
+        mean, theta, zeros = self.shifts
+        log_proportions = F.log_softmax(log_proportions + weight @ mean, dim=1)
+        return (
+            log_proportions,
+            log_theta + weight @ theta,
+            None if logit is None else logit + weight @ zeros,
+        )
 
     @torch.no_grad()
     def set(self, centres: Tensor, width: float, shifts: Tensor) -> None:

@@ -55,7 +55,13 @@ class _Plan(LightningModule):
             return min(1.0, (step + 1) / warmup) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
 
         optimizer = torch.optim.AdamW(
-            self.parameter_groups(), lr=self.lr, weight_decay=self.weight_decay, betas=(0.9, 0.99)
+            self.parameter_groups(),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            betas=(0.9, 0.99),
+            # without temporaries as large as the weights; elsewhere Lightning may have to clip
+            # gradients in half precision, which it cannot do with it
+            fused=self.device.type == "cpu",
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
@@ -103,7 +109,12 @@ class CodecPlan(_Plan):
         self.record("loss", out.loss, n)
         self.record("reconstruction_loss", out.reconstruction_loss_sum / n, n)
         self.record("kl", out.kl_local_sum / n, n)
-        return out.loss + self.module.codec.penalty() / self.n_obs_training
+        return out.loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Add what the priors of the codec's weights have to say."""
+        for prior in self.module.codec.priors():
+            prior.add_gradient(self.n_obs_training)
 
 
 class DenoiserPlan(_Plan):
