@@ -104,7 +104,7 @@ def test_all_cells_can_be_trained_on(adata):
         ({"train_size": 0.9}, 12),
     ],
 )
-def test_few_cells_are_held_out_only_on_request(adata, wishes, n_held_out):
+def test_cells_are_held_out_only_on_request(adata, wishes, n_held_out):
     model = setup(adata)
     model.train(max_epochs=1, silent=True, **wishes)
     assert len(model.validation_indices) == n_held_out

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 import torch
 
 from scdit.nn import ExpressionCodec, LatentCodec, Regions
-from scdit.train import codec_training, default_n_latent, default_train_size
+from scdit.train import codec_training, default_n_hidden, default_n_latent
 from scdit.train._dimensions import n_reproducible
 from scdit.train._initialise import initialise_latent
 from scdit.train._maps import map_marginals
@@ -210,7 +210,6 @@ def test_defaults_stay_within_bounds(n_cells):
     epochs = {name: phase.epochs(n_cells, phase.batch_size) for name, phase in phases.items()}
     assert min(epochs.values()) >= 1
     assert 1 <= default_n_latent(n_cells, None) <= 48
-    assert default_train_size(n_cells, watched=True) == 0.9
     if n_cells >= 500:
         steps = {
             p: e * -(-n_cells // b) for (p, e), b in zip(epochs.items(), (64, 128), strict=True)
@@ -218,6 +217,15 @@ def test_defaults_stay_within_bounds(n_cells):
         bound = 1.6 if n_cells < 1e6 else 30  # one pass over very many cells is more than enough
         assert 450 <= steps["denoiser"] <= 10_000 * bound
         assert 900 <= steps["codec"] <= 6_000 * bound
+
+
+@pytest.mark.parametrize(
+    ("n_cells", "n_genes", "n_hidden"),
+    [(2, 1, 256), (2_000, 1_000, 256), (12_000, 2_000, 500), (24_000, 1_000, 1_000),
+     (100_000, 2_000, 1_024), (24_000, 8_000, 500), (100_000, 30_000, 256)],
+)  # fmt: skip
+def test_many_cells_of_few_genes_have_a_wide_codec(n_cells, n_genes, n_hidden):
+    assert default_n_hidden(n_cells, n_genes) == n_hidden
 
 
 def test_few_latents_are_seen_more_often_than_few_cells_of_expression():

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from scdit.model._checks import did_you_mean
-from scdit.train import default_gene_likelihood, default_n_latent
+from scdit.train import default_gene_likelihood, default_n_hidden, default_n_latent
 
 _MLP = {"depth": 3, "mlp_ratio": 2.0}
 # by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design_note.md
@@ -17,7 +17,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "latent": {
         "codec_kwargs": {
             "n_latent": None,
-            "n_hidden": 256,
+            "n_hidden": None,
             "dispersion": "gene-cell",
             "gene_likelihood": None,
             "dropout_rate": 0.0,
@@ -100,6 +100,7 @@ def resolve_architecture(
     if foreign:
         raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
     if codec == "latent":
+        said.setdefault("n_hidden", default_n_hidden(*shape))
         if "gene_likelihood" not in said:
             said["gene_likelihood"] = default_gene_likelihood(counts)
         if "n_latent" not in said:

@@ -54,7 +54,8 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         principal components that are more than noise, 1 to 48. Some more can keep many rare types
         better apart, at some cost to the cells as a whole (see the design note).
     n_hidden, dropout_rate
-        Latent codec: width of the hidden layers (256), and dropout in them (0).
+        Latent codec: width of the hidden layers (None for 256 to 1,024, the wider the more cells
+        and the fewer genes there are), and dropout in them (0).
     dispersion
         Latent codec: of the negative binomial, ``"gene-cell"`` (default; per gene and cell) or
         ``"gene"``.

@@ -14,12 +14,7 @@ from scvi.data import AnnDataManager
 from scdit.model._checks import check_counts, check_positive_int
 from scdit.model._conditions import Condition, Number
 from scdit.module import SCDiTModule
-from scdit.train import (
-    CellDataModule,
-    PhasesRunner,
-    codec_training,
-    default_train_size,
-)
+from scdit.train import CellDataModule, PhasesRunner, codec_training
 
 
 class TrainMixin:
@@ -61,9 +56,8 @@ class TrainMixin:
             Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
         train_size, validation_size
             Fractions of the cells that are trained on and that early stopping watches (default
-            the rest). None trains on all cells below 5,000, where each of them counts, unless
-            `validation_size` or `early_stopping` asks for some to be held out; otherwise, and
-            always with the expression codec, on 0.9.
+            the rest). None trains on all cells, unless `validation_size` or `early_stopping` asks
+            for some to be held out; then, and always with the expression codec, on 0.9.
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size
@@ -104,10 +98,10 @@ class TrainMixin:
         )
         if train_size is None:
             wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
-            stopping = early_stopping is True or any(wishes)
+            watched = early_stopping is True or any(wishes) or validation_size is not None
             # without a latent codec the denoiser can learn its cells by heart
-            watched = stopping or validation_size is not None or "codec" not in phases
-            train_size = default_train_size(self.adata.n_obs, watched)
+            if not watched and "codec" in phases:
+                train_size = 1.0
         cells = CellDataModule(
             self.adata_manager,
             train_size,

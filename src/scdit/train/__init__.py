@@ -2,11 +2,7 @@
 
 from scdit.train._codecs import codec_training
 from scdit.train._data import CellDataModule, StateDataModule
-from scdit.train._defaults import (
-    default_gene_likelihood,
-    default_n_latent,
-    default_train_size,
-)
+from scdit.train._defaults import default_gene_likelihood, default_n_hidden, default_n_latent
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import PhasesRunner
 
@@ -18,6 +14,6 @@ __all__ = [
     "StateDataModule",
     "codec_training",
     "default_gene_likelihood",
+    "default_n_hidden",
     "default_n_latent",
-    "default_train_size",
 ]

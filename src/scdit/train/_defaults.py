@@ -11,8 +11,9 @@ import scipy.sparse as sp
 from scdit.train._dimensions import n_reproducible, some_cells
 from scdit.train._moments import cells_with_counts
 
-_ALL_BELOW = 5_000  # cells
 _CELLS_PER_LATENT, _MAX_LATENT = 75, 48
+_CELLS_PER_HIDDEN, _MIN_HIDDEN, _MAX_HIDDEN = 24, 256, 1024
+_MAX_WEIGHTS = 4_000_000  # of the decoder's last layer: more of them take hours
 _RARE, _MIN_SEEN = 0.3, 10  # share of the cells, and number, that a rare gene is seen in
 _MIN_ONES = 0.3  # share of ones among the counts of rare genes where molecules are counted
 
@@ -68,6 +69,16 @@ def default_n_latent(
     return max(n, 1)
 
 
+def default_n_hidden(n_cells: int, n_genes: int) -> int:
+    """Width of the codec's hidden layers: the wider the more cells there are, 256 to 1,024.
+
+    Many cells show what a narrow decoder smooths over. A step costs in proportion to the width
+    times the number of genes, so that it stays at 256 where genes are many.
+    """
+    n = min(n_cells // _CELLS_PER_HIDDEN, _MAX_WEIGHTS // n_genes)
+    return min(max(n, _MIN_HIDDEN), _MAX_HIDDEN)
+
+
 def default_gene_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
     """``"zinb"`` where counts are reads, ``"nb"`` where they are molecules or not at hand.
 
@@ -85,11 +96,3 @@ def default_gene_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
     if not rare.any():
         return "nb"
     return "zinb" if np.median(ones[rare] / seen[rare]) < _MIN_ONES else "nb"
-
-
-def default_train_size(n_cells: int, watched: bool) -> float:
-    """All cells where there are few, unless validation cells are asked for (`watched`); 0.9 else.
-
-    A tenth of a small data set is worth more as training cells than as a reason to stop.
-    """
-    return 1.0 if n_cells < _ALL_BELOW and not watched else 0.9

@@ -59,9 +59,9 @@ class _Plan(LightningModule):
             lr=self.lr,
             weight_decay=self.weight_decay,
             betas=(0.9, 0.99),
-            # without temporaries as large as the weights; elsewhere Lightning may have to clip
-            # gradients in half precision, which it cannot do with it
-            fused=self.device.type == "cpu",
+            # without temporaries as large as the weights; in mixed precision Lightning cannot clip
+            # the gradients of a fused optimiser
+            fused=self.device.type == "cpu" and "mixed" not in self.trainer.precision,
         )
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
