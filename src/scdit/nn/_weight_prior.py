@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class WeightPrior(NamedTuple):
@@ -21,7 +21,7 @@ class WeightPrior(NamedTuple):
         Mean of the prior; None for zero.
     """
 
-    weight: nn.Parameter
+    weight: Tensor
     precision: float
     centre: Tensor | None = None
 
