@@ -264,7 +264,7 @@ class LatentCodec(nn.Module):
         log_theta = self.dispersion(log_proportions, torch.cat([latent, hidden], 1))
         logit = None if self.extra_zeros is None else self.extra_zeros(log_proportions, state)
         log_proportions, log_theta, logit = self.regions(latent, log_proportions, log_theta, logit)
-        log_theta = F.hardtanh(log_theta, -5, 8)
+        log_theta = log_theta.clamp(-5, 8)
         log_mean = log_proportions + log_library
         if logit is None:
             return NegativeBinomial(log_mean, log_theta)

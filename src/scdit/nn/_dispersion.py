@@ -7,7 +7,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from scdit.nn._weight_prior import WeightPrior
 
@@ -75,7 +74,7 @@ class Dispersion(nn.Module):
         if self.per == "gene":
             return self.log_theta.expand_as(log_proportions)
         # few passes over what has the size of the counts: memory costs more time than arithmetic
-        change = F.hardtanh(log_proportions - self.log_proportions, -_FAR, _FAR)
+        change = (log_proportions - self.log_proportions).clamp(-_FAR, _FAR)
         cell = torch.addmm(self.log_theta, self.features(known), self.loadings.weight.T)
         return torch.addcmul(cell, self.exponent, change)
 
