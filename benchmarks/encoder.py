@@ -34,7 +34,7 @@ class Bound:
 
     def __call__(self, mean: Tensor, sd: Tensor) -> Tensor:
         """Bound for a Gaussian posterior of the states, (cells, n_state), with one draw."""
-        decoded = self.codec.decode(mean + sd * torch.randn_like(sd))
+        decoded = self.codec.decode(mean + sd * torch.randn_like(sd), self.codes)
         lost = self.codec.reconstruction_loss(self.counts, decoded)
         return -(lost + self.codec.kl(mean, sd, self.codes)).mean()
 

@@ -12,6 +12,7 @@ from anndata import AnnData
 import scdit
 from scdit.diffusion import KeyedNoise
 from scdit.nn import ConditionPrior
+from scdit.train._data import condition_codes, some_states
 from scdit.train._latents import _encode
 
 
@@ -60,7 +61,7 @@ def standard_normal_prior(_: Mapping[str, int], n_latent: int) -> ConditionPrior
 
 @torch.inference_mode()
 def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> AnnData:
-    """Return cells drawn from the decoder of a model.
+    """Return cells drawn from the decoder of a model, which is told no conditions.
 
     Parameters
     ----------
@@ -87,14 +88,18 @@ def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
     module = model.module
     with torch.inference_mode():
         mean, sd = _encode(module, model.adata_manager)
+    codes = condition_codes(model.adata_manager, module.condition_names)
 
     def draw(rows: np.ndarray, seed: int) -> np.ndarray:
         rng, noise = np.random.default_rng(seed), KeyedNoise(seed)
         normal = torch.from_numpy(rng.standard_normal((len(rows), sd.shape[1]), dtype=np.float32))
         state = mean[rows] + sd[rows] * normal
-        batches = [range(len(rows))[i : i + 1_000] for i in range(0, len(rows), 1_000)]
-        return np.concatenate(
-            [module.draw_counts(state[b.start : b.stop], b, noise).numpy() for b in batches]
-        )
+        own = {name: code[rows] for name, code in codes.items()}
+        parts = []
+        for i in range(0, len(rows), 1_000):
+            cells = range(len(rows))[i : i + 1_000]
+            part, known = some_states(torch.arange(cells.start, cells.stop), state, own)
+            parts.append(module.draw_counts(part, cells, noise, known).numpy())
+        return np.concatenate(parts)
 
     return draw

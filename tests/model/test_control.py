@@ -89,7 +89,7 @@ def test_guidance_of_one_is_the_conditional_network_bit_for_bit(model):
     with torch.inference_mode():
         times = time_grid(20, module.schedule)
         *_, last = type(module).path(Module(), codes, range(64), noise, times)
-        expected = module.draw_counts(module.unstandardise(last), range(64), noise)
+        expected = module.draw_counts(module.unstandardise(last), range(64), noise, codes)
     assert len(calls) == 20  # one pass
     np.testing.assert_array_equal(new.X.toarray(), expected.numpy())
 
@@ -143,3 +143,27 @@ def test_labels_that_counts_hardly_tell_apart_keep_their_differences():
 
     real = effect(adata)
     assert (effect(new) @ real) / (real @ real) > 0.8  # the slope is 1 where nothing is lost
+
+
+def test_a_gene_that_only_the_label_decides_is_generated():
+    """A rare label that two genes set apart, where the latent space has room for another programme only."""
+    scvi.settings.seed = 0
+    rng = np.random.default_rng(0)
+    rare = rng.random(1_500) < 0.15
+    rates = np.repeat(rng.gamma(2, size=(1, 50)), 1_500, axis=0)
+    rates[:, 2:30] *= np.exp(np.outer(rng.standard_normal(1_500), rng.normal(0, 0.7, 28)))
+    rates[:, :2] = np.where(rare, 5.0, 2.0)[:, None]
+    adata = ad.AnnData(rng.poisson(rates).astype(np.float32))
+    adata.obs["kind"] = np.where(rare, "rare", "common")
+    SCDiT.setup_anndata(adata, labels_key="kind")
+    model = SCDiT(adata, n_latent=1, n_hidden=32, width=32)
+    fast = {"lr": 5e-3}
+    model.train(max_epochs=40, plan_kwargs={"codec": fast, "denoiser": fast}, silent=True)
+    new = model.generate(labels={"rare": 1000, "common": 1000}, rng=0, silent=True)
+    mean = {k: new[new.obs["kind"] == k].X[:, :2].mean(0) for k in ("rare", "common")}
+    ratio = np.log(np.asarray(mean["rare"] / mean["common"])).ravel()
+    real = np.log(adata[rare].X[:, :2].mean(0) / adata[~rare].X[:, :2].mean(0))
+    assert (ratio / real).min() > 0.7
+    # nothing is known of the label: as often as in all cells
+    both = model.generate(2000, rng=1, guidance_scale=0, silent=True)
+    np.testing.assert_allclose(both.X[:, :2].mean(0), adata.X[:, :2].mean(0)[None], rtol=0.25)

@@ -197,7 +197,8 @@ def test_denoising_path_goes_from_noise_to_the_cells(trained):
     np.testing.assert_allclose(states[0].std(0), 1, atol=0.2)
     # the last frame holds the states that generate() decodes
     last = trained.module.unstandardise(torch.from_numpy(states[-1]))
-    drawn = trained.module.draw_counts(last, range(400), KeyedNoise(0))
+    codes = {c.name: torch.as_tensor(c.encode(obs[c.key])) for c in trained._conditions}
+    drawn = trained.module.draw_counts(last, range(400), KeyedNoise(0), codes)
     made = generate(trained, 400, labels="B", n_steps=20)
     np.testing.assert_array_equal(drawn.numpy(), made.X.toarray())
     assert len(scdit.pl.denoising(states, obs["cell_type"])) == 4

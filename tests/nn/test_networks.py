@@ -216,6 +216,37 @@ def test_the_posterior_is_what_the_counts_tell_times_the_prior(counts, monkeypat
     torch.testing.assert_close(codec.kl(mean, sd, codes), divergence.sum(1), rtol=1e-4, atol=1e-4)
 
 
+def test_conditions_have_effects_on_genes(counts):
+    """Proportions given conditions, over those of nothing known, are ratios that multiply."""
+    codec = LatentCodec(80, {"label": 2, "dose": CONTINUOUS}, n_latent=3).eval()
+    initialise_latent(codec, counts)
+    state = torch.randn(4, 4, generator=torch.Generator().manual_seed(0))
+    codes = {
+        "label": torch.tensor([0, 1, -1, 1]),
+        "dose": torch.tensor([1.0, -2.0, 0.5, torch.nan]),
+    }
+    with torch.no_grad():
+        plain = codec.decode(state, codes).log_mean
+        torch.testing.assert_close(codec.decode(state).log_mean, plain)  # none at first
+        for term in codec.effects.terms:
+            term.normal_(std=0.5)
+        label, dose = codec.effects.terms
+        expected = torch.stack(
+            [
+                label[0] + dose[0],
+                label[1] - 2 * dose[0],
+                label[2] + 0.5 * dose[0],
+                label[1] + dose[1],
+            ]
+        )
+        told = codec.decode(state, codes).log_mean
+        unknown = codec.decode(state).log_mean
+    total = plain.exp().sum(1, keepdim=True)  # the library size
+    for made, effect in ((told, expected), (unknown, label[2] + dose[1])):
+        weights = plain.exp() * effect.exp()
+        torch.testing.assert_close(made.exp(), total * weights / weights.sum(1, keepdim=True))
+
+
 def test_the_estimate_of_the_network_takes_a_step_up_the_posterior(counts, monkeypatch):
     torch.manual_seed(0)
     codec = LatentCodec(80, n_latent=1, dispersion="gene").eval()

@@ -100,6 +100,34 @@ def test_regions_bring_marginals_back_where_one_shift_cannot():
         assert error() == after
 
 
+def test_calibration_leaves_what_conditions_explain_alone():
+    """A gene that only the label decides: with codes nothing is left to shift, without there is."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 1_200)
+    proportions = np.full((2, 30), 1 / 30)
+    proportions[1, 0] *= 3
+    proportions /= proportions.sum(1, keepdims=True)
+    counts = sp.csr_matrix(rng.poisson(300 * proportions[label]))
+    codec = LatentCodec(30, {"label": 2}, n_latent=2).eval()
+    initialise_latent(codec, counts)
+    codes = {"label": torch.tensor(label)}
+    with torch.no_grad():
+        codec.decoder_linear.weight.zero_()
+        codec.decoder_nonlinear.bias.copy_(torch.tensor(np.log(proportions[0])))
+        codec.effects.terms[0][1, 0] = np.log(3)
+        codec.dispersion.log_theta.fill_(3)
+        # points that know nothing of the label
+        generator = torch.Generator().manual_seed(0)
+        states = torch.randn(1_200, 3, generator=generator)
+        states[:, 2] = codec.encode(torch.tensor(counts.toarray()).float())[0][:, 2]
+        shifts = []
+        for known in (codes, None):
+            calibrate(codec, states, counts, known)
+            shifts.append(codec.regions.shifts[0, :, 0].abs().max())
+    assert shifts[0] < 0.1
+    assert shifts[1] > 0.3
+
+
 def test_a_gene_that_some_cells_lack_is_lacking_in_drawn_cells():
     """Whatever else is known of a cell says nothing of it: as of a gene of the Y chromosome."""
     rng = np.random.default_rng(1)

@@ -155,7 +155,8 @@ class GenerateMixin(SamplingMixin):
             if sizes is not None:
                 given = torch.from_numpy(sizes[start : cells.stop]).to(state)
                 state = module.codec.with_library_size(state, given)
-            drawn = module.draw_counts(state, cells, noise)
+            told = self._codes_to_decode(batch_codes, options["guidance_scale"])
+            drawn = module.draw_counts(state, cells, noise, told)
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
             for name, layer in module.codec.layers(state).items():
                 layers[name].append(sp.csr_matrix(layer.cpu().numpy()))

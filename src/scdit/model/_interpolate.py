@@ -115,7 +115,8 @@ class InterpolateMixin(SamplingMixin):
         for first in tqdm(range(0, len(states), batch_size), "Interpolating", disable=silent):
             cells = range(first, min(first + batch_size, len(states)))
             x = torch.from_numpy(states[first : cells.stop]).to(self.module.device)
-            drawn = self.module.draw_counts(self.module.unstandardise(x), cells, noise)
+            state, told = self.module.unstandardise(x), self._codes_of(cells, codes, None)
+            drawn = self.module.draw_counts(state, cells, noise, told)
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
         names = [f"scdit-{self.run_token_}-{noise.token}-{i}" for i in range(len(states))]
         obs = pd.DataFrame(

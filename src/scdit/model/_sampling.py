@@ -22,6 +22,7 @@ from scdit.model._requests import (
     resolve_n,
 )
 from scdit.module import SCDiTModule
+from scdit.nn import dropped_code
 
 CONDITIONS, LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
@@ -141,6 +142,16 @@ class SamplingMixin:
             wanted = torch.from_numpy(np.asarray(sizes)[rows]).to(device)
             told[name] = self.module.codec.library_code(wanted)
         return told
+
+    def _codes_to_decode(
+        self, codes: Mapping[str, torch.Tensor], scale: float | Mapping[str, float]
+    ) -> dict[str, torch.Tensor]:
+        """What the decoder is told: a condition that guidance drops is not known to it either."""
+        scales = scale if isinstance(scale, Mapping) else dict.fromkeys(codes, scale)
+        return {
+            name: code if scales.get(name, 1) else torch.full_like(code, dropped_code(code))
+            for name, code in codes.items()
+        }
 
     def _guidance(self, scale: float | Mapping[str, float]) -> float | dict[str, float]:
         """Check a guidance scale; a mapping from columns becomes one from internal names."""

@@ -97,15 +97,17 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         return {"mean": mean, "sd": sd, "codes": codes}
 
     def _get_generative_input(
-        self, tensors: Mapping[str, Tensor], inference_outputs: Mapping[str, Tensor], **_
-    ) -> dict[str, Tensor]:
+        self, tensors: Mapping[str, Tensor], inference_outputs: Mapping[str, Any], **_
+    ) -> dict[str, Any]:
         mean, sd = inference_outputs["mean"], inference_outputs["sd"]
-        return {"state": mean + sd * torch.randn_like(sd)}
+        return {"state": mean + sd * torch.randn_like(sd), "codes": inference_outputs["codes"]}
 
     @auto_move_data
-    def generative(self, state: Tensor) -> dict[str, NegativeBinomial]:
-        """Distribution of the counts given states (cells, n_state)."""
-        return {"counts": self.codec.decode(state)}
+    def generative(
+        self, state: Tensor, codes: Mapping[str, Tensor] | None = None
+    ) -> dict[str, NegativeBinomial]:
+        """Distribution of the counts given states (cells, n_state) and, where known, conditions."""
+        return {"counts": self.codec.decode(state, codes)}
 
     def loss(
         self,
@@ -122,11 +124,20 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         )
 
     @torch.inference_mode()
-    def draw_counts(self, state: Tensor, cells: range, noise: KeyedNoise) -> Tensor:
-        """Counts (cells, genes), float32, drawn for given states; keys as in :meth:`sample`."""
+    def draw_counts(
+        self,
+        state: Tensor,
+        cells: range,
+        noise: KeyedNoise,
+        codes: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Counts (cells, genes), float32, drawn for given states and, where known, conditions.
+
+        Keys and codes are those of :meth:`sample`.
+        """
 
         def uniform() -> Tensor:
             numbers = noise.uniform(cells.start, cells.stop, self.codec.n_genes, COUNTS)
             return self._to_device(numbers)
 
-        return self.codec.draw(state, uniform)
+        return self.codec.draw(state, uniform, codes)

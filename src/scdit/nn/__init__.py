@@ -13,6 +13,7 @@ from scdit.nn._embedding import (
     ConditionEmbedding,
     TimeEmbedding,
     drop_conditions,
+    dropped_code,
 )
 from scdit.nn._expression import ExpressionCodec
 from scdit.nn._extra_zeros import ExtraZeros
@@ -21,6 +22,7 @@ from scdit.nn._marginal_map import N_BINS, MarginalMap, fit_map
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import MAX_REGIONS, Regions
 from scdit.nn._shape import CountShape, fit_shape, interval_probabilities
+from scdit.nn._terms import ConditionTerms
 from scdit.nn._tokens import DenseTokens, PatchTokens
 from scdit.nn._weight_prior import WeightPrior
 from scdit.nn._zero_inflated import ZeroInflatedHead
@@ -33,6 +35,7 @@ __all__ = [
     "N_BINS",
     "ConditionEmbedding",
     "ConditionPrior",
+    "ConditionTerms",
     "CountShape",
     "DenseTokens",
     "DiT",
@@ -50,6 +53,7 @@ __all__ = [
     "ZeroInflatedHead",
     "ZeroInflatedNegativeBinomial",
     "drop_conditions",
+    "dropped_code",
     "fit_map",
     "fit_marginals",
     "fit_shape",

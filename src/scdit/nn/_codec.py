@@ -18,11 +18,12 @@ from scdit.nn._marginal_map import MarginalMap
 from scdit.nn._prior import ConditionPrior
 from scdit.nn._regions import Regions
 from scdit.nn._shape import CountShape
+from scdit.nn._terms import ConditionTerms
 from scdit.nn._weight_prior import WeightPrior
 
 _MIN_PCS = 50
 # precisions of the Gaussian priors, in cells: genes with few counts keep small weights
-_PRIOR_LINEAR, _PRIOR_NONLINEAR = 100.0, 30.0
+_PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_EFFECTS = 100.0, 30.0, 100.0
 # towards the posterior's mode: part of a Newton step, and the largest move in standard deviations
 _STEP, _MAX_STEP = 0.5, 1.0
 
@@ -32,10 +33,11 @@ class LatentCodec(nn.Module):
 
     The encoder sees principal components of counts that are scaled to the median library size and
     log-transformed, and the library size, with a linear skip; the decoder adds a linear and a
-    nonlinear part, so that weak programmes are there from the first step. The prior of the latent
-    vector depends on the cell's conditions. The *state* (cells, n_latent + 1) is the latent vector
-    and, last, the normal score of the library size, see :class:`LibraryScores`: a diffusion over
-    states generates both jointly.
+    nonlinear part, so that weak programmes are there from the first step. Conditions of a cell are
+    known to the prior of the latent vector and, as *effects* on the log proportion of each gene, to
+    the decoder: few genes that set a label apart are worth no latent dimension. The *state*
+    (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
+    :class:`LibraryScores`: a diffusion over states generates both jointly.
 
     Counts above a gene's cap are treated as the cap, in the library size as well: without it, a few
     freak cells decide the gene's dispersion, the principal components and when training overfits, and
@@ -46,8 +48,8 @@ class LatentCodec(nn.Module):
     n_genes
         Number of genes.
     n_categories
-        Number of categories of each condition that the latent variables have a prior for, by name,
-        see :class:`ConditionPrior`; none by default.
+        Number of categories of each condition that may be known of a cell, by name, see
+        :class:`ConditionTerms`; none by default.
     n_latent
         Dimensions of the latent space; at most the number of principal components.
     n_hidden
@@ -124,6 +126,7 @@ class LatentCodec(nn.Module):
         self.dispersion = Dispersion(n_genes, self.n_latent + n_hidden, dispersion)
         self.extra_zeros = ExtraZeros(n_genes, self.n_state) if gene_likelihood == "zinb" else None
         self.prior = ConditionPrior(n_categories or {}, self.n_latent)
+        self.effects = ConditionTerms(n_categories or {}, n_genes)
         self.regions = Regions(self.n_latent, n_genes)
         self.shape = CountShape(n_genes)
         self.marginal_map = MarginalMap(n_genes)
@@ -221,7 +224,7 @@ class LatentCodec(nn.Module):
         prior_mean, prior_sd = self.prior(codes, len(counts))
         weight = prior_sd**2 / (prior_sd**2 + sd**2)  # of what the counts tell
         mean, sd = prior_mean + weight * (mean - prior_mean), weight.sqrt() * sd
-        slope = self._likelihood_slope(mean, library_score, seen)
+        slope = self._likelihood_slope(mean, library_score, seen, codes)
         with torch.no_grad():  # a constant to the optimiser
             pull = slope - (mean - prior_mean) / prior_sd**2
             step = sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
@@ -229,13 +232,20 @@ class LatentCodec(nn.Module):
         depth = self.library_scores(counts.sum(1, keepdim=True).clamp_min(1).log())
         return torch.cat([mean, depth], dim=1), torch.cat([sd, torch.zeros_like(depth)], dim=1)
 
-    def _likelihood_slope(self, latent: Tensor, library_score: Tensor, counts: Tensor) -> Tensor:
+    def _likelihood_slope(
+        self,
+        latent: Tensor,
+        library_score: Tensor,
+        counts: Tensor,
+        codes: Mapping[str, Tensor] | None,
+    ) -> Tensor:
         """Gradient of the log likelihood in the latent variables, (cells, n_latent)."""
         # whatever mode the caller is in; what was made in inference mode has to be copied
         with torch.inference_mode(False), torch.enable_grad():
             latent = latent.detach().clone().requires_grad_()
             state = torch.cat([latent, library_score.clone()], dim=1)
-            loss = self.reconstruction_loss(counts.clone(), self.decode(state)).sum()
+            known = None if codes is None else {name: c.clone() for name, c in codes.items()}
+            loss = self.reconstruction_loss(counts.clone(), self.decode(state, known)).sum()
             return -torch.autograd.grad(loss, latent)[0]
 
     def _thin(self, counts: Tensor) -> Tensor:
@@ -253,13 +263,15 @@ class LatentCodec(nn.Module):
 
     # -- state -> counts -------------------------------------------------------------------------
 
-    def decode(self, state: Tensor) -> NegativeBinomial:
-        """Distribution of the counts (cells, genes) given states (cells, n_state)."""
+    def decode(self, state: Tensor, codes: Mapping[str, Tensor] | None = None) -> NegativeBinomial:
+        """Distribution of the counts (cells, genes) given states (cells, n_state) and conditions."""
         latent = state[:, : self.n_latent]
         log_library = self.library_scores.inverse(state[:, self.n_latent :])
         hidden = self.decoder_hidden(latent)
         nonlinear = self.decoder_nonlinear(hidden)
         logits = torch.addmm(nonlinear, latent, self.decoder_linear.weight.T)
+        if self.effects.terms:
+            logits = logits + self.effects.total(codes, len(state))
         log_proportions = F.log_softmax(logits, dim=1)
         log_theta = self.dispersion(log_proportions, torch.cat([latent, hidden], 1))
         logit = None if self.extra_zeros is None else self.extra_zeros(log_proportions, state)
@@ -276,9 +288,14 @@ class LatentCodec(nn.Module):
         depth = self.library_scores(library_size.log()[:, None])
         return torch.cat([state[:, : self.n_latent], depth], dim=1)
 
-    def draw(self, state: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
+    def draw(
+        self,
+        state: Tensor,
+        uniform: Callable[[], Tensor],
+        codes: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
         """Counts (cells, genes) for states; `uniform` gives numbers in [0, 1), (cells, genes)."""
-        decoded, shaped = self.decode(state), self.shape(uniform())
+        decoded, shaped = self.decode(state, codes), self.shape(uniform())
         log_library = self.library_scores.inverse(state[:, self.n_latent :])
         return self.marginal_map(decoded.quantile(shaped), shaped, decoded, log_library)
 
@@ -305,6 +322,7 @@ class LatentCodec(nn.Module):
         """Priors of the decoder's weights."""
         yield WeightPrior(self.decoder_linear.weight, _PRIOR_LINEAR)
         yield WeightPrior(self.decoder_nonlinear.weight, _PRIOR_NONLINEAR)
+        yield from (WeightPrior(term, _PRIOR_EFFECTS) for term in self.effects.terms)
         yield from self.dispersion.priors()
         if self.extra_zeros is not None:
             yield from self.extra_zeros.priors()

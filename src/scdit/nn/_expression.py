@@ -123,8 +123,16 @@ class ExpressionCodec(nn.Module):
         """States with library sizes (cells,) as one more column, (cells, n_genes + 1)."""
         return torch.cat([state, library_size.log()[:, None]], dim=1)
 
-    def draw(self, state: Tensor, uniform: Callable[[], Tensor]) -> Tensor:
-        """Counts (cells, genes) of states with library sizes; nothing is left to chance here."""
+    def draw(
+        self,
+        state: Tensor,
+        uniform: Callable[[], Tensor],
+        codes: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """Counts (cells, genes) of states with library sizes; nothing is left to chance here.
+
+        Conditions (`codes`) say nothing beside the state.
+        """
         values, log_library = self._values(state), state[:, -1:]
         counts = torch.expm1(values) * (log_library.exp() / TARGET_SUM)
         return torch.where(values > 0, counts.round().clamp_min(1), 0.0)

@@ -202,3 +202,15 @@ def condition_codes(manager: AnnDataManager, names: list[str]) -> dict[str, Tens
     # copies: columns of a data frame are read-only
     columns = {n: torch.from_numpy(np.array(manager.get_from_registry(n)).ravel()) for n in names}
     return {k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()}
+
+
+def some_states(
+    cells: Tensor,
+    states: Tensor,
+    codes: Mapping[str, Tensor] | None,
+    device: torch.device | None = None,
+) -> tuple[Tensor, dict[str, Tensor] | None]:
+    """States (cells, n_state) and condition codes (cells,) of some cells, on a device."""
+    if codes is not None:
+        codes = {name: code[cells].to(device) for name, code in codes.items()}
+    return states[cells].to(device), codes

@@ -35,14 +35,15 @@ def prepare_latents(
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     known = sp.csr_matrix(counts[cells.train_idx])
-    calibrate(module.codec, states, known)
-    map_marginals(module.codec, states, known)
+    codes = condition_codes(cells.adata_manager, module.condition_names)
+    own = {name: code[train] for name, code in codes.items()}
+    calibrate(module.codec, states, known, own)
+    map_marginals(module.codec, states, known, own)
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
     low, high = mean[train].aminmax(dim=0)
     module.set_normalisation(mean[train].mean(0), variance, low, high)
     mean, sd = (x.cpu() for x in module.standardise(mean.to(module.device), sd.to(module.device)))
-    codes = condition_codes(cells.adata_manager, module.condition_names)
     return StateDataModule(cells, CachedStates(mean, sd, codes), batch_size)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scdit.nn import N_BINS, LatentCodec, NegativeBinomial, fit_map
+from scdit.train._data import some_states
 from scdit.train._initialise import capped_counts
 from scdit.train._moments import excess_squares, well_counted
 
@@ -19,7 +22,12 @@ _BATCH = 500  # cells that are drawn at once
 _THETA = 0.01, 1000.0  # range of the reference's inverse dispersion
 
 
-def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
+def map_marginals(
+    codec: LatentCodec,
+    states: Tensor,
+    counts: sp.csr_matrix,
+    codes: Mapping[str, Tensor] | None = None,
+) -> None:
     """Fit the codec's :class:`scdit.nn.MarginalMap` to cells drawn from states of training cells.
 
     Parameters
@@ -30,11 +38,14 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
         States (cells, n_state), with the library size of the cell.
     counts
         Counts of the training cells, (cells, genes); row i of the states belongs to cell i.
+    codes
+        Conditions of the training cells, (cells,) by name; None where none is known.
     """
     device, rng = codec.cap.device, np.random.default_rng(0)
     if len(states) > _MAX_DRAWN:
         chosen = np.sort(rng.choice(len(states), _MAX_DRAWN, replace=False))
-        states, counts = states[torch.as_tensor(chosen)], counts[chosen]
+        states, codes = some_states(torch.as_tensor(chosen), states, codes)
+        counts = counts[chosen]
     genes = well_counted(counts, codec.reads_per_molecule.cpu().numpy())
     capped = capped_counts(counts[:, genes], codec.cap.cpu().numpy()[genes])
     log_library = codec.library_scores.inverse(states[:, codec.n_latent :].to(device)).cpu()
@@ -52,7 +63,7 @@ def map_marginals(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> 
     rows = np.tile(rng.permutation(len(states)), _TIMES)[:n_drawn]
     for batch in np.split(rows, range(_BATCH, len(rows), _BATCH)):
         uniform = torch.rand(len(batch), codec.n_genes, generator=generator, device=device)
-        decoded = codec.decode(states[torch.as_tensor(batch)].to(device))
+        decoded = codec.decode(*some_states(torch.as_tensor(batch), states, codes, device))
         drawn = decoded.of_genes(seen).quantile(codec.shape(uniform)[:, seen])
         own = torch.as_tensor(capped[batch].toarray(), dtype=torch.float32, device=device)
         reference = marginal_map.reference(log_library[torch.as_tensor(batch)].to(device), seen)

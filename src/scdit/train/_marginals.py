@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from scdit.nn import (
     fit_shape,
     interval_probabilities,
 )
+from scdit.train._data import some_states
 from scdit.train._moments import well_counted
 
 _CELLS_PER_REGION = 150
@@ -42,7 +43,12 @@ class Histograms(NamedTuple):
     cells: NDArray[np.float64]
 
 
-def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None:
+def calibrate(
+    codec: LatentCodec,
+    states: Tensor,
+    counts: sp.csr_matrix,
+    codes: Mapping[str, Tensor] | None = None,
+) -> None:
     """Fit shifts of what is decoded in regions to the counts there, then shapes of genes.
 
     A gene that is on in one kind of cell and off in another has two marginals, which one shift for
@@ -58,18 +64,23 @@ def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None
         States (cells, n_state) whose decoded mixture should have the marginals of the data.
     counts
         Counts of the training cells, (cells, genes); row i of the states belongs to cell i.
+    codes
+        Conditions of the training cells, (cells,) by name; None where none is known.
     """
     codec.regions.clear()
     n_regions = int(np.clip(len(states) // _CELLS_PER_REGION, 1, MAX_REGIONS))
     latent = states[:, : codec.n_latent].numpy()
     clusters = KMeans(n_regions, n_init=3, random_state=0).fit(latent)
     cells = [np.flatnonzero(clusters.labels_ == region) for region in range(n_regions)]
-    parts = [(states[torch.as_tensor(rows)], _histograms(codec, counts[rows])) for rows in cells]
+    parts = [
+        (*some_states(torch.as_tensor(rows), states, codes), _histograms(codec, counts[rows]))
+        for rows in cells
+    ]
 
     shifts = torch.zeros(3, n_regions, codec.n_genes)
-    for region, (own_states, seen) in enumerate(parts):
+    for region, (own_states, own_codes, seen) in enumerate(parts):
         n_cells = len(own_states)
-        for block, mixture in _mixtures(codec, own_states, seen):
+        for block, mixture in _mixtures(codec, own_states, own_codes, seen):
             value, share = (torch.as_tensor(x) for x in (block.value, block.cells / n_cells))
             fitted = fit_marginals(mixture, value.float(), share.float(), prior=_PRIOR / n_cells)
             shifts[:, region, block.genes] = fitted
@@ -80,19 +91,22 @@ def calibrate(codec: LatentCodec, states: Tensor, counts: sp.csr_matrix) -> None
 
     intervals = [
         (block.genes, block.cells, interval_probabilities(mixture, block.upper))
-        for own_states, seen in parts
-        for block, mixture in _mixtures(codec, own_states, seen)
+        for part in parts
+        for block, mixture in _mixtures(codec, *part)
     ]
     codec.shape.set(fit_shape(intervals, codec.n_genes))
 
 
 def _mixtures(
-    codec: LatentCodec, states: Tensor, blocks: list[Histograms]
+    codec: LatentCodec,
+    states: Tensor,
+    codes: Mapping[str, Tensor] | None,
+    blocks: list[Histograms],
 ) -> Iterator[tuple[Histograms, Mixture]]:
     """Yield each block of genes with their mixtures over states."""
     n_states = max(_MAX_DECODED // codec.n_genes, 1)
     chosen = torch.as_tensor(np.random.default_rng(0).permutation(len(states))[:n_states])
-    decoded = codec.decode(states[chosen].to(codec.cap.device))
+    decoded = codec.decode(*some_states(chosen, states, codes, codec.cap.device))
     for block in blocks:  # fitted on the processor
         yield block, Mixture.of_cells(decoded.of_genes(torch.as_tensor(block.genes)))
 
