@@ -118,6 +118,15 @@ def test_names_are_kept_by_a_saved_model(model, tmp_path):
     )
 
 
+def trained_quickly(adata, n_latent):
+    """A small model of cells whose label is their kind."""
+    SCDiT.setup_anndata(adata, labels_key="kind")
+    model = SCDiT(adata, n_latent=n_latent, n_hidden=32, width=32)
+    fast = {"lr": 5e-3}
+    model.train(max_epochs=40, plan_kwargs={"codec": fast, "denoiser": fast}, silent=True)
+    return model
+
+
 def test_labels_that_counts_hardly_tell_apart_keep_their_differences():
     """A weak effect on few genes, less than the noise of one cell, as of a perturbation."""
     scvi.settings.seed = 0
@@ -131,10 +140,7 @@ def test_labels_that_counts_hardly_tell_apart_keep_their_differences():
     rates[:, 10:25] *= rng.lognormal(0, 0.4, (600, 1))
     adata = ad.AnnData(rng.poisson(rates).astype(np.float32))
     adata.obs["kind"] = np.where(label, "B", "A")
-    SCDiT.setup_anndata(adata, labels_key="kind")
-    model = SCDiT(adata, n_latent=2, n_hidden=32, width=32)
-    fast = {"lr": 5e-3}
-    model.train(max_epochs=40, plan_kwargs={"codec": fast, "denoiser": fast}, silent=True)
+    model = trained_quickly(adata, n_latent=2)
     new = model.generate(labels={"A": 2000, "B": 2000}, rng=0, silent=True)
 
     def effect(cells):
@@ -155,10 +161,7 @@ def test_a_gene_that_only_the_label_decides_is_generated():
     rates[:, :2] = np.where(rare, 5.0, 2.0)[:, None]
     adata = ad.AnnData(rng.poisson(rates).astype(np.float32))
     adata.obs["kind"] = np.where(rare, "rare", "common")
-    SCDiT.setup_anndata(adata, labels_key="kind")
-    model = SCDiT(adata, n_latent=1, n_hidden=32, width=32)
-    fast = {"lr": 5e-3}
-    model.train(max_epochs=40, plan_kwargs={"codec": fast, "denoiser": fast}, silent=True)
+    model = trained_quickly(adata, n_latent=1)
     new = model.generate(labels={"rare": 1000, "common": 1000}, rng=0, silent=True)
     mean = {k: new[new.obs["kind"] == k].X[:, :2].mean(0) for k in ("rare", "common")}
     ratio = np.log(np.asarray(mean["rare"] / mean["common"])).ravel()
