@@ -29,11 +29,11 @@ def test_history_has_both_phases(trained):
 def test_a_second_training_goes_on(adata):
     model = setup(adata)
     model.train(max_epochs=QUICK, silent=True)
-    components = model.module.codec.pc_loadings.clone()
+    components = model.module.codec.encoder.pc_loadings.clone()
     model.train(max_epochs=2, silent=True)
     assert len(model.history["codec_loss_train"]) == 5
     assert model.history["codec_loss_train"].index.is_unique
-    np.testing.assert_array_equal(components, model.module.codec.pc_loadings)
+    np.testing.assert_array_equal(components, model.module.codec.encoder.pc_loadings)
 
 
 def test_both_losses_fall(make_adata):

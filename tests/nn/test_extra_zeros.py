@@ -123,9 +123,9 @@ def test_reads_are_hidden_with_their_molecule():
     """Half of the molecules of 40 reads each: a gene of one molecule is there or not."""
     torch.manual_seed(0)
     codec = LatentCodec(2, n_latent=1, gene_likelihood="zinb")
-    codec.reads_per_molecule.copy_(torch.tensor([40.0, 1.0]))
-    codec.thinning.fill_(1.0)
-    thinned = codec._thin(torch.full((4000, 2), 40.0))
+    codec.encoder.reads_per_molecule.copy_(torch.tensor([40.0, 1.0]))
+    codec.encoder.thinning.fill_(1.0)
+    thinned = codec.encoder.hide(torch.full((4000, 2), 40.0))
     assert set(thinned[:, 0].unique().tolist()) == {0.0, 40.0}
     assert len(thinned[:, 1].unique()) > 30
     torch.testing.assert_close(thinned.mean(0), torch.tensor([20.0, 20.0]), rtol=0.05, atol=0)

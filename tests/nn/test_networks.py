@@ -125,14 +125,14 @@ def test_starts_at_the_principal_components(counts):
     x = x.minimum(codec.cap)
     library = x.sum(1, keepdim=True)
     log = torch.log1p(x * np.median(library) / library)
-    scores = (log - codec.pc_mean) @ codec.pc_loadings / codec.pc_sd
+    scores = (log - codec.encoder.pc_mean) @ codec.encoder.pc_loadings / codec.encoder.pc_sd
     torch.testing.assert_close(scores.mean(0), torch.zeros(50), atol=1e-3, rtol=0)
     torch.testing.assert_close(scores.var(0, correction=0), torch.ones(50), atol=1e-2, rtol=0)
     # the explained variance is that of sklearn's PCA
     from sklearn.decomposition import PCA
 
     expected = PCA(10).fit(log.numpy()).singular_values_ / np.sqrt(300)
-    np.testing.assert_allclose(codec.pc_sd[:10], expected, rtol=1e-3)
+    np.testing.assert_allclose(codec.encoder.pc_sd[:10], expected, rtol=1e-3)
 
 
 def test_counts_of_few_cells_are_hidden_in_training_only(counts):
@@ -145,7 +145,7 @@ def test_counts_of_few_cells_are_hidden_in_training_only(counts):
     assert not torch.allclose(noisy[:, :-1], still[0][:, :-1], atol=1e-3)
     torch.testing.assert_close(noisy[:, -1], still[0][:, -1])  # the library size is never hidden
     initialise_latent(codec, sp.vstack([counts] * (1_000 // counts.shape[0] + 1)))
-    assert codec.thinning == 0
+    assert codec.encoder.thinning == 0
 
 
 def test_fewer_cells_and_genes_than_components():

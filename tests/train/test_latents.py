@@ -274,6 +274,6 @@ def test_a_gene_that_donors_differ_in_is_seen_among_noisy_ones():
     told = rng.negative_binomial(10, 1 / (1 + np.where(donor, 4.0, 1.0)))
     codec = LatentCodec(401, n_latent=1)
     initialise_latent(codec, sp.csr_matrix(np.column_stack([noisy, told])))
-    loadings = codec.pc_loadings[:, 0].abs()
+    loadings = codec.encoder.pc_loadings[:, 0].abs()
     assert loadings.argmax() == 400
     assert loadings[400] > 0.7

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scvi import settings
-from scvi.data.fields import CategoricalObsField, NumericalObsField
+from scvi import REGISTRY_KEYS, settings
+from scvi.data.fields import BaseAnnDataField, CategoricalObsField, NumericalObsField
 
+from scdit.model._conditions import Category, Condition, Number
 from scdit.nn import DROPPED
 
 _FEW = 3  # cells of a category below which it is not learnt
@@ -127,3 +129,52 @@ class NumberField(NumericalObsField):
         values = adata.obs[self._key].to_numpy(dtype=np.float64)
         adata.obs[self.attr_key] = (values - state["mean"]) / state["sd"]
         return dict(state)
+
+
+def condition_fields(
+    labels_key: str | None,
+    unlabeled_category: str | None,
+    batch_key: str | None,
+    categorical_keys: Sequence[str],
+    continuous_keys: Sequence[str],
+) -> list[BaseAnnDataField]:
+    """Fields of the columns that become conditions, see :meth:`SCDiT.setup_anndata`."""
+    numbers = enumerate(continuous_keys, len(categorical_keys))
+    return [
+        CategoryField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
+        CategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key),
+        *(CategoryField(_covariate(i), key) for i, key in enumerate(categorical_keys)),
+        *(NumberField(_covariate(i), key) for i, key in numbers),
+    ]
+
+
+def registered_conditions(registry: Mapping) -> list[Condition]:
+    """Conditions in the order labels, batch, covariates; only those the user named."""
+    setup = registry["setup_args"]
+    covariates = [
+        *(setup["categorical_covariate_keys"] or []),
+        *(setup["continuous_covariate_keys"] or []),
+    ]
+    keys = {
+        REGISTRY_KEYS.LABELS_KEY: setup["labels_key"],
+        REGISTRY_KEYS.BATCH_KEY: setup["batch_key"],
+        **{_covariate(i): key for i, key in enumerate(covariates)},
+    }
+    unlabeled = {REGISTRY_KEYS.LABELS_KEY: setup["unlabeled_category"]}
+    conditions: list[Condition] = []
+    for name, key in keys.items():
+        if key is None:
+            continue
+        state = registry["field_registries"][name]["state_registry"]
+        if CategoryField.ORDERED_KEY in state:
+            categories = np.asarray(state[CategoryField.CATEGORICAL_MAPPING_KEY])
+            ordered = state[CategoryField.ORDERED_KEY]
+            conditions.append(Category(name, key, categories, ordered, unlabeled.get(name)))
+        else:
+            conditions.append(Number(name, key, **state))
+    return conditions
+
+
+def _covariate(i: int) -> str:
+    """Name of a covariate in scvi's registry, where a user's column name may not be allowed."""
+    return f"covariate_{i}"

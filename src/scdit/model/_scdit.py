@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import uuid4
 
-import numpy as np
 import pandas as pd
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
@@ -17,9 +16,8 @@ from scvi.utils import setup_anndata_dsp
 
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._checks import align_genes, check_conditions, check_counts
-from scdit.model._conditions import Category, Condition, Number
 from scdit.model._embed import EmbedMixin
-from scdit.model._fields import CategoryField, NumberField
+from scdit.model._fields import condition_fields, registered_conditions
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
 from scdit.model._train import TrainMixin
@@ -142,7 +140,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         chosen = resolve_architecture(codec, preset, given, shape, counts)
         # recorded as resolved: a model that is loaded with other data keeps its sizes
         self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
-        self._conditions = self._registered_conditions()
+        self._conditions = registered_conditions(self.registry)
         self.module = self._module_cls(
             self.summary_stats.n_vars,
             {c.name: c.n_categories for c in self._conditions},
@@ -215,46 +213,11 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         )
         fields = [
             LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
-            CategoryField(REGISTRY_KEYS.LABELS_KEY, labels_key, unlabeled_category),
-            CategoryField(REGISTRY_KEYS.BATCH_KEY, batch_key),
-            *(CategoryField(_covariate(i), key) for i, key in enumerate(covariates)),
-            *(NumberField(_covariate(i), key) for i, key in enumerate(numbers, len(covariates))),
+            *condition_fields(labels_key, unlabeled_category, batch_key, covariates, numbers),
         ]
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
         manager.register_fields(adata, **kwargs)
         cls.register_manager(manager)
-
-    def _registered_conditions(self) -> list[Condition]:
-        """Conditions in the order labels, batch, covariates; only those the user named."""
-        setup = self.registry["setup_args"]
-        keys = {
-            REGISTRY_KEYS.LABELS_KEY: setup["labels_key"],
-            REGISTRY_KEYS.BATCH_KEY: setup["batch_key"],
-        }
-        covariates = [
-            *(setup["categorical_covariate_keys"] or []),
-            *(setup["continuous_covariate_keys"] or []),
-        ]
-        keys |= {_covariate(i): key for i, key in enumerate(covariates)}
-        unlabeled = {REGISTRY_KEYS.LABELS_KEY: setup["unlabeled_category"]}
-        conditions: list[Condition] = []
-        for name, key in keys.items():
-            state = self.registry["field_registries"][name]["state_registry"]
-            if key is None:
-                continue
-            if CategoryField.ORDERED_KEY in state:
-                conditions.append(
-                    Category(
-                        name,
-                        key,
-                        np.asarray(state[CategoryField.CATEGORICAL_MAPPING_KEY]),
-                        state[CategoryField.ORDERED_KEY],
-                        unlabeled.get(name),
-                    )
-                )
-            else:
-                conditions.append(Number(name, key, **state))
-        return conditions
 
     # -- use -------------------------------------------------------------------------------------
 
@@ -298,11 +261,6 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
                 f"  parameters: {n_parameters:,}",
             ]
         )
-
-
-def _covariate(i: int) -> str:
-    """Name of a covariate in scvi's registry, where a user's column name may not be allowed."""
-    return f"covariate_{i}"
 
 
 def _list(name: str, keys: Sequence[str] | None) -> list[str]:

@@ -15,6 +15,7 @@ from scdit.nn._embedding import (
     drop_conditions,
     dropped_code,
 )
+from scdit.nn._encoder import CountEncoder
 from scdit.nn._expression import ExpressionCodec
 from scdit.nn._extra_zeros import ExtraZeros
 from scdit.nn._library import LibraryScores
@@ -36,6 +37,7 @@ __all__ = [
     "ConditionEmbedding",
     "ConditionPrior",
     "ConditionTerms",
+    "CountEncoder",
     "CountShape",
     "DenseTokens",
     "DiT",

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from scdit.nn._counts import NegativeBinomial, ZeroInflatedNegativeBinomial
 from scdit.nn._dispersion import Dispersion
+from scdit.nn._encoder import CountEncoder, hidden_layer
 from scdit.nn._extra_zeros import ExtraZeros
 from scdit.nn._library import LibraryScores
 from scdit.nn._likelihood import cell_negative_log_likelihood
@@ -21,7 +22,6 @@ from scdit.nn._shape import CountShape
 from scdit.nn._terms import ConditionTerms
 from scdit.nn._weight_prior import WeightPrior
 
-_MIN_PCS = 50
 # precisions of the Gaussian priors, in cells: genes with few counts keep small weights
 _PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_EFFECTS = 100.0, 30.0, 100.0
 # towards the posterior's mode: part of a Newton step, and the largest move in standard deviations
@@ -31,9 +31,8 @@ _STEP, _MAX_STEP = 0.5, 1.0
 class LatentCodec(nn.Module):
     """Variational autoencoder with a negative-binomial decoder, conditioned on library size.
 
-    The encoder sees principal components of counts that are scaled to the median library size and
-    log-transformed, and the library size, with a linear skip; the decoder adds a linear and a
-    nonlinear part, so that weak programmes are there from the first step. Conditions of a cell are
+    Encoder, see :class:`CountEncoder`, and decoder add a linear and a nonlinear part, so that weak
+    programmes are there from the first step. Conditions of a cell are
     known to the prior of the latent vector and, as *effects* on the log proportion of each gene, to
     the decoder: few genes that set a label apart are worth no latent dimension. The *state*
     (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
@@ -72,12 +71,6 @@ class LatentCodec(nn.Module):
     """
 
     cap: Tensor
-    pc_mean: Tensor
-    pc_loadings: Tensor
-    pc_sd: Tensor
-    target: Tensor
-    thinning: Tensor
-    reads_per_molecule: Tensor
     conditions_on_library = False  # the library size is a part of the state
     zero_inflated = False
 
@@ -97,30 +90,11 @@ class LatentCodec(nn.Module):
             raise ValueError(f"unknown gene_likelihood {gene_likelihood!r}: choose 'nb' or 'zinb'")
         if min(n_latent, n_hidden) < 1:
             raise ValueError("n_latent and n_hidden must be positive")
-        self.n_genes, self.n_pcs = n_genes, min(max(_MIN_PCS, 2 * n_latent), n_genes)
-        self.n_latent = min(n_latent, self.n_pcs)
+        self.n_genes = n_genes
         self.register_buffer("cap", torch.full((n_genes,), torch.inf))
-        self.register_buffer("pc_mean", torch.zeros(n_genes))
-        self.register_buffer("pc_loadings", torch.zeros(n_genes, self.n_pcs))
-        self.register_buffer("pc_sd", torch.ones(self.n_pcs))
-        # counts per cell to which the encoder's input is scaled before the logarithm
-        self.register_buffer("target", torch.ones(()))
-        # the largest share of a cell's counts that is hidden from the encoder in training
-        self.register_buffer("thinning", torch.zeros(()))
-        self.register_buffer("reads_per_molecule", torch.ones(n_genes))
-
-        def hidden(n_in: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Linear(n_in, n_hidden),
-                nn.LayerNorm(n_hidden),
-                nn.SiLU(),
-                nn.Dropout(dropout_rate),
-            )
-
-        self.encoder_skip = nn.Linear(self.n_pcs + 1, self.n_latent)
-        self.encoder_hidden = hidden(self.n_pcs + 1)
-        self.encoder_head = nn.Linear(n_hidden, 2 * self.n_latent)
-        self.decoder_hidden = hidden(self.n_latent)
+        self.encoder = CountEncoder(n_genes, n_latent, n_hidden, dropout_rate)
+        self.n_latent = self.encoder.n_latent
+        self.decoder_hidden = hidden_layer(self.n_latent, n_hidden, dropout_rate)
         self.decoder_linear = nn.Linear(self.n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
         self.dispersion = Dispersion(n_genes, self.n_latent + n_hidden, dispersion)
@@ -148,26 +122,21 @@ class LatentCodec(nn.Module):
         Parameters
         ----------
         start
-            The buffers by name, ``library_size`` (cells,), what :meth:`Dispersion.initialise` takes
-            and ``total`` (counts in all cells), (genes,).
+            ``cap`` and ``total`` (counts in all cells), each (genes,), ``library_size`` (cells,),
+            and what encoder, dispersion and extra zeros start from, by name.
         """
-        for name, buffer in self.named_buffers(recurse=False):
-            buffer.copy_(start[name])
+        self.cap.copy_(start["cap"])
         self.library_scores.fit(start["library_size"])
+        self.encoder.initialise(start)
         self.dispersion.initialise(start)
         if self.extra_zeros is not None:
             self.extra_zeros.initialise(start)
-        nn.init.zeros_(self.encoder_skip.bias)
-        self.encoder_skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
-        self.encoder_head.weight.mul_(0.1)
-        self.encoder_head.bias.zero_()
-        self.encoder_head.bias[self.n_latent :] = -1.0
         # loadings in units of log1p(c) turned into units of log(c), d log1p(c) = c / (1 + c) dlog(c),
         # and shrunk as the prior on them will do
-        c, total = start["log_proportions"].exp() * self.target, start["total"]
+        c, total = start["log_proportions"].exp() * start["target"], start["total"]
         gain = (1 + c) / (c + 0.3) * total / (total + _PRIOR_LINEAR)
-        n = self.n_latent
-        self.decoder_linear.weight.copy_(self.pc_loadings[:, :n] * self.pc_sd[:n] * gain[:, None])
+        loadings = (start["pc_loadings"] * start["pc_sd"])[:, : self.n_latent]
+        self.decoder_linear.weight.copy_(loadings * gain[:, None])
         nn.init.zeros_(self.decoder_nonlinear.weight)
         self.decoder_nonlinear.bias.copy_(start["log_proportions"])
 
@@ -179,12 +148,8 @@ class LatentCodec(nn.Module):
         leaves those with few counts, whose gradients are small, where they are, instead of letting
         them walk at random.
         """
-        encoder = [
-            parameter
-            for layer in (self.encoder_skip, self.encoder_hidden, self.encoder_head)
-            for parameter in layer.parameters()
-        ]
-        prior, vectors = list(self.prior.parameters()), self.dispersion.vectors()
+        encoder, prior = list(self.encoder.parameters()), list(self.prior.parameters())
+        vectors = self.dispersion.vectors()
         if self.extra_zeros is not None:
             vectors = [*vectors, *self.extra_zeros.vectors()]
         taken = {id(p) for p in [*encoder, *prior, *vectors]}
@@ -212,15 +177,9 @@ class LatentCodec(nn.Module):
         more than the counts it was made from. The library size is never hidden.
         """
         counts = counts.minimum(self.cap)
-        seen = self._thin(counts) if self.training and self.thinning > 0 else counts
-        library = seen.sum(1, keepdim=True).clamp_min(1)
-        library_score = self.library_scores(library.log())
-        # (cells, genes) @ (genes, n_pcs), scaled to unit variance
-        normalised = (seen * (self.target / library)).log1p_()
-        scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
-        inputs = torch.cat([scores, library_score], dim=1)
-        shift, log_sd = self.encoder_head(self.encoder_hidden(inputs)).chunk(2, dim=1)
-        mean, sd = self.encoder_skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
+        seen = self.encoder.hide(counts)
+        library_score = self.library_scores(seen.sum(1, keepdim=True).clamp_min(1).log())
+        mean, sd = self.encoder(seen, library_score)
         prior_mean, prior_sd = self.prior(codes, len(counts))
         weight = prior_sd**2 / (prior_sd**2 + sd**2)  # of what the counts tell
         mean, sd = prior_mean + weight * (mean - prior_mean), weight.sqrt() * sd
@@ -247,15 +206,6 @@ class LatentCodec(nn.Module):
             known = None if codes is None else {name: c.clone() for name, c in codes.items()}
             loss = self.reconstruction_loss(counts.clone(), self.decode(state, known)).sum()
             return -torch.autograd.grad(loss, latent)[0]
-
-    def _thin(self, counts: Tensor) -> Tensor:
-        share = 1 - self.thinning * torch.rand(len(counts), device=counts.device)
-        rows, columns = torch.nonzero(counts, as_tuple=True)
-        thinned, seen = torch.zeros_like(counts), counts[rows, columns]
-        molecules = (seen / self.reads_per_molecule[columns]).round().clamp_min(1)
-        kept = torch.binomial(molecules, share[rows])
-        thinned[rows, columns] = (seen * kept / molecules).round()
-        return thinned
 
     def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and scale of the diffusion's space, given moments of the state (n_state,)."""

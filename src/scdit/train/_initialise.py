@@ -39,7 +39,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     counts = capped_counts(counts, cap)
     library = library_sizes(counts)
     target = _target(library)
-    mean, loadings, sd = principal_components(counts, library, target, codec.n_pcs)
+    mean, loadings, sd = principal_components(counts, library, target, codec.encoder.n_pcs)
     proportions, theta, trend = moments(counts, library)
     start = {
         "cap": cap,

@@ -46,7 +46,7 @@ def map_marginals(
         chosen = np.sort(rng.choice(len(states), _MAX_DRAWN, replace=False))
         states, codes = some_states(torch.as_tensor(chosen), states, codes)
         counts = counts[chosen]
-    genes = well_counted(counts, codec.reads_per_molecule.cpu().numpy())
+    genes = well_counted(counts, codec.encoder.reads_per_molecule.cpu().numpy())
     capped = capped_counts(counts[:, genes], codec.cap.cpu().numpy()[genes])
     log_library = codec.library_scores.inverse(states[:, codec.n_latent :].to(device)).cpu()
     marginal_map, seen = codec.marginal_map, torch.as_tensor(genes, device=device)

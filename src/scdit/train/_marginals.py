@@ -115,7 +115,7 @@ def _histograms(codec: LatentCodec, counts: sp.csr_matrix) -> list[Histograms]:
     """Histograms of all genes with enough counts, in blocks."""
     cap = codec.cap.cpu().numpy()
     columns = counts.tocsc()
-    genes = well_counted(counts, codec.reads_per_molecule.cpu().numpy())
+    genes = well_counted(counts, codec.encoder.reads_per_molecule.cpu().numpy())
     # genes with histograms of about the same length together
     genes = genes[np.argsort(cap[genes], kind="stable")]
     starts = range(0, len(genes), _GENES_AT_ONCE)
