@@ -82,7 +82,7 @@ the floor means cells that are too typical of their label. Values are medians ov
 and another training; the value of a seed is the mean over some draws of cells.
 
 The rows of scdit are of the model before its decoder was told the conditions; what that changes was measured on three of these
-data sets, in the [design note](design_note.md#effects-on-genes).
+data sets, in the [design note](design/codec.md#effects-on-genes).
 """
 
 Run = dict

@@ -50,7 +50,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
     n_latent
         Latent codec: dimensions of the latent space; None for as many as the data have
         principal components that are more than noise, 1 to 48. Some more can keep many rare types
-        better apart, at some cost to the cells as a whole (see the design note).
+        better apart, at some cost to the cells as a whole (see the documentation, "The codec").
     n_hidden, dropout_rate
         Latent codec: width of the hidden layers (None for 256 to 1,024, the wider the more cells
         and the fewer genes there are), and dropout in them (0).
