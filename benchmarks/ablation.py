@@ -12,8 +12,8 @@ kept as JSON, where a variant that is repeated replaces the older one; a Markdow
 import json
 import math
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from pathlib import Path
 from unittest.mock import patch
@@ -25,7 +25,7 @@ import scvi
 from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
-from models import resampler, standard_normal_prior
+from models import no_effects, resampler, standard_normal_prior
 from scores import mean_scores, to_json
 from trial import describe_machine, describe_versions
 
@@ -44,11 +44,12 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "default": ({}, {}, {}),
     "a tenth of the cells held out, early stopping": ({}, {"early_stopping": {"denoiser": True}}, {}),
     "counts not capped": (
-        {}, {}, {"scdit.train._initialise._caps": lambda counts: np.full(counts.shape[1], np.inf)},
+        {}, {}, {"scdit.train._initialise.gene_caps": lambda c: np.full(c.shape[1], np.inf)},
     ),
     "conditions not in the codec's prior": (
         {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
     ),
+    "conditions not in the decoder": ({}, {}, {"scdit.nn._codec.ConditionTerms": no_effects}),
     "no step after the encoder's estimate": ({}, {}, {"scdit.nn._codec._STEP": 0.0}),
     "strong prior on the nonlinear decoder (300 cells, not 30)": (
         {}, {}, {"scdit.nn._codec._PRIOR_NONLINEAR": 300.0},
@@ -60,7 +61,7 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
         {}, {}, {
             f"scdit.nn.{module}._PRIOR_{name}": 0.0
             for module, name in (
-                ("_codec", "LINEAR"), ("_codec", "NONLINEAR"),
+                ("_codec", "LINEAR"), ("_codec", "NONLINEAR"), ("_codec", "EFFECTS"),
                 ("_dispersion", "THETA"), ("_dispersion", "CELL"),
             )
         },
@@ -106,14 +107,21 @@ def posterior(
     return draw
 
 
+@contextmanager
+def replacing(replaced: Mapping[str, object]) -> Iterator[None]:
+    """Put other values in the place of names of the package for a while."""
+    with ExitStack() as stack:
+        for target, value in replaced.items():
+            stack.enter_context(patch(target, value))
+        yield
+
+
 def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) -> dict[str, dict]:
     """Train a variant and evaluate its cells; of the default, its posterior and parts as well."""
     architecture, training, replaced = VARIANTS[name]
     scvi.settings.seed = 0
     cells = train.copy()  # setup_anndata writes into it
-    with ExitStack() as stack:
-        for target, value in replaced.items():
-            stack.enter_context(patch(target, value))
+    with replacing(replaced):
         scdit.SCDiT.setup_anndata(cells, labels_key=key)
         model = scdit.SCDiT(cells, **architecture)
         start = time.process_time()

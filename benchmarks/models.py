@@ -11,7 +11,7 @@ from anndata import AnnData
 
 import scdit
 from scdit.diffusion import KeyedNoise
-from scdit.nn import ConditionPrior
+from scdit.nn import ConditionPrior, ConditionTerms
 from scdit.train._data import condition_codes, some_states
 from scdit.train._latents import _encode
 
@@ -57,6 +57,11 @@ def fit(
 def standard_normal_prior(_: Mapping[str, int], n_latent: int) -> ConditionPrior:
     """Return, in the place of a codec's prior, one that knows no conditions: N(0, I)."""
     return ConditionPrior({}, n_latent)
+
+
+def no_effects(_: Mapping[str, int], n_genes: int) -> ConditionTerms:
+    """Return, in the place of a codec's effects on genes, none."""
+    return ConditionTerms({}, n_genes)
 
 
 @torch.inference_mode()

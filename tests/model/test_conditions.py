@@ -7,6 +7,7 @@ import pytest
 import scvi
 
 from scdit import SCDiT
+from scdit.model._conditions import Composition
 
 QUICK = {"max_epochs": 1, "silent": True}
 
@@ -174,6 +175,30 @@ def test_like_other_cells(model):
     assert not set(new.obs_names) & set(other.obs_names)
 
 
+def test_all_conditions_given_need_no_training_cells(model, monkeypatch):
+    def draw(*_):
+        raise NotImplementedError
+
+    monkeypatch.setattr(Composition, "draw", draw)
+    assert generate(model, like=model.adata[:5].copy()).n_obs == 5
+
+
+def test_a_number_may_be_minus_one():
+    """Which is the code of a category that is missing."""
+    dose = np.repeat([-1.0, 0.0, 1.0], 100)
+    rows = Composition({"dose": dose}, np.ones(300)).draw({}, 3000, np.random.default_rng(0))
+    assert np.bincount((dose[rows] + 1).astype(int)).min() > 900
+
+
+def test_a_constant_number_has_no_spread(make_adata):
+    """Of rounding, which would be divided by."""
+    adata = make_adata()
+    adata.obs["age"] = 0.1
+    SCDiT.setup_anndata(adata, continuous_covariate_keys=["age"])
+    (age,) = SCDiT(adata, n_hidden=8, width=8)._conditions
+    np.testing.assert_allclose(age.standardise(np.array([0.1, 0.2])), [0, 0.1], atol=1e-6)
+
+
 def test_composition_is_exact(model):
     new = generate(
         model,
@@ -290,6 +315,9 @@ def test_wrong_types(model):
         ),
         pytest.param(
             [None] * 120, {"labels_key": "x", "unlabeled_category": "?"}, "no cell", id="no-labels"
+        ),
+        pytest.param(
+            ["?", None] * 60, {"labels_key": "x", "unlabeled_category": "?"}, "no cell", id="none"
         ),
     ],
 )

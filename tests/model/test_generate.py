@@ -174,6 +174,7 @@ def test_without_any_condition(adata):
     model = SCDiT(adata, n_hidden=16, width=16)
     model.train(max_epochs=1, silent=True)
     assert generate(model, 5).obs.shape == (5, 0)
+    assert generate(model, like=adata[:7].copy()).n_obs == 7
     with pytest.raises(ValueError, match="labels_key="):
         generate(model, 5, labels="B")
 

@@ -88,6 +88,28 @@ class _Noise:
         return np.random.default_rng(0)
 
 
+def test_genes_that_only_the_label_decides_move_with_the_weight(make_adata):
+    adata = make_adata()
+    adata.obs.loc[adata.obs_names[:12], "cell_type"] = np.nan
+    SCDiT.setup_anndata(adata, labels_key="cell_type", unlabeled_category="Unknown")
+    model = SCDiT(adata, n_hidden=8, width=8)
+    model.train(max_epochs=1, silent=True)
+    gene = int(np.argsort(adata.X.sum(0).A1)[20])
+    effects = model.module.codec.effects.terms[0].data
+    effects.zero_()
+    effects[0, gene], effects[2, gene] = -2, 2  # of B and T
+    quick = {"n": 100, "steps": 3, "rng": 0, "silent": True}
+
+    def means(a, b):
+        path = model.interpolate({"cell_type": a}, {"cell_type": b}, **quick)
+        return path.X[:, gene].toarray().reshape(3, 100).mean(axis=1)
+
+    start, middle, stop = means("B", "T")
+    np.testing.assert_allclose([start / middle, stop / middle], np.exp([-2, 2]), rtol=0.5)
+    start, middle, stop = means("Unknown", "T")
+    np.testing.assert_allclose([middle / start, stop / middle], np.exp([1, 1]), rtol=0.5)
+
+
 def test_numbers_move_with_the_weight(make_adata):
     adata = make_adata()
     adata.obs["age"] = np.random.default_rng(0).uniform(20, 80, adata.n_obs)

@@ -82,6 +82,14 @@ def test_more_genes_are_left_out_and_missing_ones_listed(saved, make_adata):
         SCDiT.load(saved, adata=adata[:, :38].copy())
 
 
+@pytest.mark.parametrize("column", ["batch", "cell_type"])
+def test_data_with_missing_conditions_are_refused(saved, make_adata, column):
+    adata = make_adata()
+    adata.obs.loc[adata.obs_names[:3], column] = np.nan
+    with pytest.raises(ValueError, match=f"3 of 120 cells have no value .*{column}"):
+        SCDiT.load(saved, adata)
+
+
 def test_latent_representation(trained):
     z = trained.get_latent_representation()
     assert z.shape == (120, trained.module.codec.n_latent)

@@ -36,6 +36,20 @@ def test_a_second_training_goes_on(adata):
     np.testing.assert_array_equal(components, model.module.codec.encoder.pc_loadings)
 
 
+def test_a_second_training_begins_without_the_corrections_of_the_first(adata):
+    class Watch(Callback):
+        seen: list = []
+
+        def on_train_start(self, trainer, plan):
+            centres = plan.module.codec.regions.centres
+            self.seen.append((plan.phase, bool((centres < 1e6).any())))
+
+    model = setup(adata)
+    for _ in range(2):
+        model.train(max_epochs=1, silent=True, callbacks=[Watch()])
+    assert Watch.seen == [("codec", False), ("denoiser", True)] * 2
+
+
 def test_both_losses_fall(make_adata):
     torch.manual_seed(0)
     model = setup(make_adata(500))
@@ -101,6 +115,7 @@ def test_all_cells_can_be_trained_on(adata):
         ({"early_stopping": {"denoiser": True}}, 12),
         ({"early_stopping": True}, 12),
         ({"validation_size": 0.1}, 12),
+        ({"validation_size": 0}, 0),
         ({"train_size": 0.9}, 12),
     ],
 )

@@ -9,6 +9,7 @@ from scdit.nn import (
     CONTINUOUS,
     ConditionEmbedding,
     ConditionPrior,
+    ConditionTerms,
     DiT,
     LatentCodec,
     drop_conditions,
@@ -286,6 +287,33 @@ def test_states_do_not_depend_on_the_mode_that_they_are_encoded_in(counts):
         torch.testing.assert_close(codec.encode(x)[0], state)
     with torch.inference_mode():
         torch.testing.assert_close(codec.encode(x.clone())[0], state)
+
+
+def test_shares_of_categories_are_between_their_terms():
+    terms = ConditionTerms({"label": 2}, 3)
+    with torch.no_grad():
+        terms.terms[0].normal_()
+    a, b, unknown = terms.terms[0]
+    shares = torch.tensor([[1.0, 0, 0], [0.25, 0.75, 0], [0, 0.5, 0.5]])
+    expected = torch.stack([a, 0.25 * a + 0.75 * b, 0.5 * b + 0.5 * unknown])
+    torch.testing.assert_close(terms.total({"label": shares}, 3), expected)
+
+
+def test_library_sizes_far_out_are_as_far_as_networks_see():
+    """Cells of one depth have scores of hundreds as soon as some of their counts are hidden."""
+    codec = LatentCodec(30, gene_likelihood="zinb").eval()
+    with torch.no_grad():
+        codec.extra_zeros.linear.weight.normal_()
+    counts = torch.ones(2, 30)
+    far, further = (codec.encoder(counts, torch.full((2, 1), s))[0] for s in (8.0, 700.0))
+    near = codec.encoder(counts, torch.full((2, 1), 3.0))[0]
+    torch.testing.assert_close(far, further)
+    assert not torch.allclose(near, far)
+    state = torch.zeros(3, codec.n_state)
+    state[:, -1] = torch.tensor([3.0, 8.0, 700.0])
+    near, far, further = codec.extra_zeros(torch.zeros(3, 30), state)
+    torch.testing.assert_close(far, further)
+    assert not torch.allclose(near, far)
 
 
 def test_without_known_conditions_the_prior_is_that_of_unknown_ones():

@@ -55,6 +55,24 @@ def test_counts_in_a_layer_and_genes_in_another_order(adata, model):
     assert sp.issparse(more.layers["counts"])
 
 
+def test_counts_that_the_type_of_the_real_ones_cannot_hold(adata, model):
+    adata.X = np.minimum(adata.X.toarray(), 255).astype(np.uint8)
+    more = augment(adata, model, library_size=20_000)
+    assert (more.X[: adata.n_obs] != sp.csr_matrix(adata.X)).nnz == 0
+    made = more.X[adata.n_obs :].sum(axis=1).A1
+    np.testing.assert_allclose(np.median(made), 20_000, rtol=0.2)
+
+
+def test_layers_of_generated_cells_are_left_out(adata, make_adata):
+    cells = make_adata()
+    scdit.SCDiT.setup_anndata(cells, labels_key="cell_type")
+    model = scdit.SCDiT(cells, codec="expression", width=16)
+    model.train(max_epochs=1, silent=True)
+    more = augment(adata, model)
+    assert more.n_obs > adata.n_obs
+    assert not more.layers
+
+
 def test_nothing_to_add(adata, model):
     more = augment(adata, model, min_cells=1)
     assert more.n_obs == adata.n_obs

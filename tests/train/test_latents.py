@@ -44,6 +44,26 @@ def test_freak_cells_are_capped(counts):
     )
 
 
+def test_stored_zeros_are_zeros(counts):
+    """A rare gene with 50 of them, as rounded estimates have, would have a cap of zero."""
+    dense = counts.toarray()
+    dense[:, 0] = 0
+    dense[:2, 0] = 3
+    stored = sp.csr_matrix(dense + (np.arange(600) < 52)[:, None], dtype=np.float64)
+    stored.data -= stored.nonzero()[0] < 52
+    assert stored.nnz > np.count_nonzero(dense)
+    codecs = LatentCodec(50), LatentCodec(50)
+    for codec, x in zip(codecs, (stored, sp.csr_matrix(dense)), strict=True):
+        torch.manual_seed(0)
+        codec.load_state_dict(LatentCodec(50).state_dict())
+        initialise_latent(codec, x)
+    one, other = (codec.state_dict() for codec in codecs)
+    assert one["cap"].min() >= 1
+    for name, value in one.items():
+        torch.testing.assert_close(value, other[name], msg=name)
+    assert stored.nnz > np.count_nonzero(dense)  # the user's matrix is as it was
+
+
 def test_calibration_brings_the_zero_fractions_back(counts):
     """A decoder that is spoilt gene by gene gets each gene's fraction of zeros right again."""
     codec = LatentCodec(50).eval()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -88,7 +88,7 @@ def check_conditions(
     categories: list[str],
     numbers: list[str],
     *,
-    may_be_missing: str | None = None,
+    unlabeled: Mapping[str, str | None] | None = None,
 ) -> None:
     """Raise if a column of conditions cannot be learnt from.
 
@@ -98,15 +98,17 @@ def check_conditions(
         The cells.
     categories, numbers
         Columns of categories, and of numbers.
-    may_be_missing
-        The column of categories in which values may be missing, if there is one.
+    unlabeled
+        Name of having no value, by the column of categories in which values may be missing; None
+        for a column in which they may not.
 
     Raises
     ------
     KeyError
         If a column is not in ``adata.obs``.
     ValueError
-        If a column is named twice, has missing values, or is no column of categories or numbers.
+        If a column is named twice, has missing values or none at all, or is no column of categories
+        or numbers.
     """
     keys = [*categories, *numbers]
     for key in keys:
@@ -118,8 +120,9 @@ def check_conditions(
         if keys.count(key) > 1:
             raise ValueError(f"{key!r} is given for more than one condition: register it once")
         missing = int(pd.isna(adata.obs[key]).sum())
-        if missing and key == may_be_missing:
-            if missing == adata.n_obs:
+        none = (unlabeled or {}).get(key)
+        if none is not None:
+            if (pd.isna(adata.obs[key]) | (adata.obs[key] == none)).all():
                 raise ValueError(f"no cell has a value in adata.obs[{key!r}]")
         elif missing:
             raise ValueError(

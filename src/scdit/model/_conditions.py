@@ -173,8 +173,10 @@ class Composition:
         """
         everyone = np.arange(len(self.library_size))
         for name in self.codes.keys() - given.keys():
-            everyone = _unless_empty(everyone[self.codes[name][everyone] != DROPPED], everyone)
-        categories = {k: v for k, v in given.items() if not np.issubdtype(v.dtype, np.floating)}
+            if not _is_number(self.codes[name]):
+                known = self.codes[name][everyone] != DROPPED
+                everyone = _unless_empty(everyone[known], everyone)
+        categories = {k: v for k, v in given.items() if not _is_number(v)}
         numbers = [name for name in given if name not in categories]
         rows = np.empty(n, dtype=np.int64)
         for combination, cells in _groups(categories, n):
@@ -225,6 +227,10 @@ def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int
         (dict(zip(codes, combination, strict=True)), cells.index.to_numpy())
         for combination, cells in groups
     ]
+
+
+def _is_number(codes: np.ndarray) -> bool:
+    return np.issubdtype(codes.dtype, np.floating)
 
 
 def _unless_empty(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -111,15 +111,10 @@ class NumberField(NumericalObsField):
     def register_field(self, adata: AnnData) -> dict:
         """Learn the moments and the range of `adata`'s column and write it standardised."""
         values = adata.obs[self._key].to_numpy(dtype=np.float64)
-        return self._write(
-            adata,
-            {
-                "mean": float(values.mean()),
-                "sd": float(values.std()) or 1.0,  # a constant stays one
-                "low": float(values.min()),
-                "high": float(values.max()),
-            },
-        )
+        low, high = float(values.min()), float(values.max())
+        # rounding alone gives a constant a spread
+        mean, sd = (low, 1.0) if low == high else (float(values.mean()), float(values.std()))
+        return self._write(adata, {"mean": mean, "sd": sd, "low": low, "high": high})
 
     def transfer_field(self, state_registry: dict, adata_target: AnnData, **kwargs) -> dict:
         """Write other data's column in the units of a model."""

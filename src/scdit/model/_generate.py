@@ -132,7 +132,10 @@ class GenerateMixin(SamplingMixin):
         library_size = self._library_size(library_size)
         table = conditions_like(self._conditions, conditions, like)
         requests = name_requests(self._conditions, labels, batch, covariates, table)
-        n = resolve_n(n, requests | _per_cell("library_size", library_size))
+        sizes_of = _per_cell("library_size", library_size)
+        if like is not None:  # which a model without conditions takes no column of
+            sizes_of["like"] = like.obs_names
+        n = resolve_n(n, requests | sizes_of)
         check_positive_int("batch_size", batch_size)
 
         noise, composition = KeyedNoise(rng), Composition(**self.composition_)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._checks import check_positive_int, did_you_mean
-from scdit.model._conditions import Composition, Number
+from scdit.model._conditions import Category, Composition, Number
 from scdit.model._requests import resolve_codes
 from scdit.model._sampling import SamplingMixin
 from scdit.nn import DROPPED
@@ -59,8 +59,8 @@ class InterpolateMixin(SamplingMixin):
         a, b
             The two ends. Conditions by column, ``{"cell_type": "HSC"}``, of which cells are
             generated; or real cells: an AnnData, or positions or a mask of training cells. Categories
-            that both ends name alike hold on the whole way; numbers that both name move with the
-            weight.
+            that both ends name alike hold on the whole way, and of those that they name differently
+            the decoder takes shares; numbers that both name move with the weight.
         n
             Number of paths.
         steps
@@ -110,12 +110,15 @@ class InterpolateMixin(SamplingMixin):
         lines = (1 - w) * np.tile(start, (steps, 1)) + w * np.tile(stop, (steps, 1))
         codes = self._on_the_way(from_a, to_b, weight)
         states = self._flow(lines, codes, False, batch_size)
+        shares = self._between(from_a, to_b, weight)
 
         counts = []
         for first in tqdm(range(0, len(states), batch_size), "Interpolating", disable=silent):
             cells = range(first, min(first + batch_size, len(states)))
             x = torch.from_numpy(states[first : cells.stop]).to(self.module.device)
             state, told = self.module.unstandardise(x), self._codes_of(cells, codes, None)
+            for name, share in shares.items():
+                told[name] = torch.from_numpy(share[first : cells.stop]).to(state)
             drawn = self.module.draw_counts(state, cells, noise, told)
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
         names = [f"scdit-{self.run_token_}-{noise.token}-{i}" for i in range(len(states))]
@@ -189,6 +192,17 @@ class InterpolateMixin(SamplingMixin):
             else:
                 codes[c.name] = np.full(len(weight), one if one == other else nothing)
         return codes
+
+    def _between(
+        self, a: Mapping[str, str | float], b: Mapping[str, str | float], weight: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What the decoder is told where ends name different categories: shares, that of `b` `weight`."""
+        shares = {}
+        for c in self._conditions:
+            if isinstance(c, Category) and c.key in a and c.key in b:
+                one, other = np.eye(c.n_categories + 1)[c.encode([a[c.key], b[c.key]])]
+                shares[c.name] = np.outer(1 - weight, one) + np.outer(weight, other)
+        return shares
 
     def _flow(
         self,

@@ -153,6 +153,8 @@ def resolve_codes(
         given[condition.name] = codes
     for message in _extrapolations(conditions, composition, given):
         warnings.warn(message, UserWarning, stacklevel=3)
+    if len(given) == len(conditions):
+        return given
     rows = composition.draw(given, n, rng)
     return {c.name: given.get(c.name, composition.codes[c.name][rows]) for c in conditions}
 

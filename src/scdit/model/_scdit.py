@@ -209,7 +209,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
             adata,
             [key for key in (labels_key, batch_key, *covariates) if key is not None],
             numbers,
-            may_be_missing=labels_key if unlabeled_category is not None else None,
+            unlabeled=None if labels_key is None else {labels_key: unlabeled_category},
         )
         fields = [
             LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),

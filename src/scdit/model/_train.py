@@ -98,7 +98,7 @@ class TrainMixin:
         )
         if train_size is None:
             wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
-            watched = early_stopping is True or any(wishes) or validation_size is not None
+            watched = early_stopping is True or any(wishes) or bool(validation_size)
             # without a latent codec the denoiser can learn its cells by heart
             if not watched and "codec" in phases:
                 train_size = 1.0

@@ -80,7 +80,7 @@ class NegativeBinomial:
         """
         if uniform.device.type == "mps":  # which has no double precision
             on_cpu = NegativeBinomial(self.log_mean.cpu(), self.log_theta.cpu())
-            return on_cpu.quantile(uniform.cpu())
+            return on_cpu.quantile(uniform.cpu()).to(uniform)
         theta = self.log_theta.exp()
         odds = self.log_mean - self.log_theta
         log_zero = self.log_zero().expand_as(uniform)

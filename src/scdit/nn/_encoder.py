@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 _MIN_PCS = 50
+_FAR = 8.0  # score of a library size beyond which nothing follows it
 
 
 class CountEncoder(nn.Module):
@@ -95,7 +96,7 @@ class CountEncoder(nn.Module):
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
         normalised = (counts * (self.target / library)).log1p_()
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd
-        inputs = torch.cat([scores, library_score], dim=1)
+        inputs = torch.cat([scores, library_score.clamp(-_FAR, _FAR)], dim=1)
         shift, log_sd = self.head(self.hidden(inputs)).chunk(2, dim=1)
         return self.skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from scdit.nn._weight_prior import WeightPrior
 
 _FAR = 5.0  # log units of a proportion beyond which the extra zeros follow it no further
+_FAR_STATE = 8.0  # standard deviations of a state
 _LARGEST = 12.0  # logit
 # precisions of the Gaussian priors, in cells
 _PRIOR_LOGIT, _PRIOR_CELL = 0.25, 100.0
@@ -53,7 +54,8 @@ class ExtraZeros(nn.Module):
     def forward(self, log_proportions: Tensor, state: Tensor) -> Tensor:
         """Logits (cells, genes) given log proportions (cells, genes) and states (cells, n_state)."""
         change = (log_proportions - self.log_proportions).clamp(-_FAR, _FAR)
-        logit = self.logit - self.exponent * change + self.linear(state)
+        seen = state.clamp(-_FAR_STATE, _FAR_STATE)
+        logit = self.logit - self.exponent * change + self.linear(seen)
         return logit.clamp(-_LARGEST, _LARGEST)
 
     def vectors(self) -> list[nn.Parameter]:

@@ -42,7 +42,8 @@ class ConditionTerms(nn.Module):
         ----------
         codes
             Codes (cells,) of each condition: integers, -1 where it is not known, or float values,
-            NaN where they are not known. None where no condition of any cell is known.
+            NaN where they are not known; or shares (cells, categories + 1) of a cell between categories,
+            the last that of not being known. None where no condition of any cell is known.
         n_cells
             Number of cells.
         """
@@ -53,6 +54,8 @@ class ConditionTerms(nn.Module):
             elif n == CONTINUOUS:
                 value = codes[name][:, None]
                 total = total + torch.where(value.isnan(), term[1], value.nan_to_num() * term[0])
+            elif codes[name].dim() == 2:
+                total = total + codes[name] @ term
             else:
                 total = total + term[codes[name]]
         return total

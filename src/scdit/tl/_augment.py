@@ -96,8 +96,12 @@ def augment(
         if 0 < size < min_cells and label != setup["unlabeled_category"]
     }
     if wanted:
-        parts.append(model.generate(labels=wanted, rng=rng, silent=silent, **generate_kwargs))
-        parts[-1].X = parts[-1].X.astype(counts.dtype)
+        new = model.generate(labels=wanted, rng=rng, silent=silent, **generate_kwargs)
+        # generated counts may be too large for the type of the real ones
+        counts_type = np.promote_types(counts.dtype, new.X.dtype)
+        parts[0].X, new.X = counts.astype(counts_type), new.X.astype(counts_type)
+        new.layers.clear()
+        parts.append(new)
     more = ad.concat(parts, join="outer", merge="first")
     if isinstance(obs[labels_key].dtype, pd.CategoricalDtype):
         more.obs[labels_key] = more.obs[labels_key].astype(obs[labels_key].dtype)

@@ -34,7 +34,8 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
-    counts = sp.csr_matrix(counts, dtype=np.float64)
+    counts = sp.csr_matrix(counts, dtype=np.float64, copy=True)
+    counts.eliminate_zeros()  # what is stored is taken for seen
     cap = gene_caps(counts)
     counts = capped_counts(counts, cap)
     library = library_sizes(counts)

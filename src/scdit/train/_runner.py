@@ -99,6 +99,8 @@ class PhasesRunner:
         )
         with tqdm(total=total, disable=self.silent, unit="batch") as bar:
             if "codec" in training.phases:
+                # of an earlier training, and fitted anew to the states of this one
+                module.codec.regions.clear()
                 self._fit(self.plans["codec"], self.cells, module.codec, bar)
             self.model.is_trained_ = False  # until the last phase is done
             states = training.prepare(module, self.cells, self.batch_size["denoiser"])
