@@ -12,7 +12,7 @@ FLOOR = "floor"
 ROWS = {
     FLOOR: "real cells in the place of the generated ones: a sample of the training cells with the "
     "label composition of the test cells, on which the evaluation fits nothing (generators do train "
-    "on them). No generator can be expected to do better; one that does is shrinking or copying.",
+    "on them). No generator can be expected to do better by more than chance; one that does is shrinking or copying.",
     "scdit": "this package with its defaults, conditioned on the label; library sizes are "
     "generated with the cells.",
     "scvi_posterior": "scVI with its defaults (zero-inflated negative binomial, no batch, no "
@@ -35,9 +35,32 @@ ROWS = {
     "these are fitted on training cells and know the noise of those that are copied.",
 }
 
+# what the cells are, and where they are from
 DATA = {
-    "pbmc3k": "PBMC 3k (10x Genomics)",
-    "kang_ifnb": "PBMC, control and IFN-beta (Kang et al. 2018)",
+    "baron_human1": ("human pancreas (Baron et al. 2016)", "inDrop, donor 1, GSM2230757"),
+    "covid_citeseq_liu": (
+        "PBMC of healthy donors and COVID-19 patients (Liu et al. 2021)",
+        "CITE-seq, a part of GSE161918: 43 donors, 1,000 genes, RNA only",
+    ),
+    "kang_ifnb": (
+        "PBMC, control and IFN-beta (Kang et al. 2018)",
+        "10x, GSE96583, the cells of Seurat's `ifnb`",
+    ),
+    "marrow_cd34_palantir": (
+        "CD34+ bone marrow (Setty et al. 2019)",
+        "10x, replicate 1, the cells of palantir's tutorial; labels by clustering",
+    ),
+    "papalexi_thp1_299g": (
+        "THP-1 cells with knock-outs (Papalexi et al. 2021)",
+        "ECCITE-seq, 299 genes, the low-MOI example of sceptre",
+    ),
+    "paul15": ("mouse myeloid progenitors (Paul et al. 2015)", "MARS-seq, GSE72857, 16 batches"),
+    "pbmc3k": (
+        "PBMC 3k (10x Genomics)",
+        "the cells of `scanpy.datasets.pbmc3k`, labels of `pbmc3k_processed`; cells without one are "
+        "left out",
+    ),
+    "teaseq_pbmc": ("PBMC, TEA-seq (Swanson et al. 2021)", "a part of GSE158013, RNA only"),
 }
 
 # metric, factor, digits; two tables, because one would be too wide for a page
@@ -96,8 +119,15 @@ def markdown(runs: Runs) -> str:
         parts.append(_section(list(group)))
     present = {FLOOR, *(run["row"] for run in runs)}
     about = [f"- **{_name(row)}**: {text}" for row, text in ROWS.items() if row in present]
-    parts += ["## What the rows are\n", "\n".join(about) + "\n", _how(runs)]
-    return "\n".join(parts)
+    parts += ["## What the rows are\n", "\n".join(about) + "\n"]
+    known = sorted({run["data"] for run in runs} & DATA.keys())
+    sources = [f"- `{name}`: {DATA[name][0]}; {DATA[name][1]}." for name in known]
+    parts += ["## The data\n", "\n".join(sources) + "\n"] if sources else []
+    return "\n".join([*parts, _how(runs)])
+
+
+def _title(data: str) -> str:
+    return DATA[data][0] if data in DATA else data
 
 
 def differing_floors(runs: Runs) -> list[str]:
@@ -119,9 +149,9 @@ def differing_floors(runs: Runs) -> list[str]:
 def _section(runs: Runs) -> str:
     """Return heading, sizes and tables of one data set."""
     first = runs[0]
-    genes = "all genes" if first["hvg"] is None else f"{first['hvg']:,} variable genes"
+    genes = "all genes of the file" if first["hvg"] is None else f"{first['hvg']:,} variable genes"
     lines = [
-        f"## {DATA.get(first['data'], first['data'])}, {genes}\n",
+        f"## {_title(first['data'])}, {genes}\n",
         f"`{first['data']}`: {_span(r['n_train'] for r in runs)} training and "
         f"{_span(r['n_test'] for r in runs)} test cells of {_span(r['n_labels'] for r in runs)} "
         f"labels, {_span(r['n_genes'] for r in runs)} genes.\n",

@@ -12,7 +12,7 @@ from scdit.model._checks import did_you_mean
 from scdit.train import default_gene_likelihood, default_n_hidden, default_n_latent
 
 _MLP = {"depth": 3, "mlp_ratio": 2.0}
-# by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design_note.md
+# by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design/
 DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "latent": {
         "codec_kwargs": {

@@ -91,7 +91,7 @@ class GenerateMixin(SamplingMixin):
             Classifier-free guidance: 1 follows the data, more makes cells more typical of their
             conditions and less diverse, 0 ignores the conditions. A mapping from columns to scales
             guides each condition on its own, those it does not name with scale 1. Scales other
-            than 1 double the cost, or more with a mapping.
+            than 0 and 1 double the cost, or more with a mapping.
         library_size
             Expected total counts per cell: ``"model"`` (generated together with the state of the
             cell; with the expression codec the same as ``"empirical"``), ``"empirical"`` (drawn from

@@ -31,7 +31,8 @@ def evaluate(
     """Compare generated with held-out real cells, metric by metric, each beside its floor.
 
     The **floor** is the same metric for real cells in the place of the generated ones, at the
-    same size. No generator can be expected to do better; one that does is shrinking or copying.
+    same size. No generator can be expected to do better by more than chance; one that does is
+    shrinking or copying.
 
     Nothing is fitted on a compared side. With `reference`, its cells are divided: a sample with
     the label composition of `real` (at most half of each label) is the floor; genes, principal

@@ -1,4 +1,4 @@
-"""Sizes and lengths that follow from the number of cells: see ``docs/design_note.md``."""
+"""Sizes and lengths that follow from the number of cells: see ``docs/design/sizes.md``."""
 
 from __future__ import annotations
 
