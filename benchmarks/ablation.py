@@ -12,11 +12,9 @@ kept as JSON, where a variant that is repeated replaces the older one; a Markdow
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
-from unittest.mock import patch
 
 import anndata as ad
 import numpy as np
@@ -25,7 +23,7 @@ import scvi
 from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
-from models import no_effects, resampler, standard_normal_prior
+from models import no_effects, replacing, resampler, standard_normal_prior
 from scores import mean_scores, to_json
 from trial import describe_machine, describe_versions
 
@@ -105,15 +103,6 @@ def posterior(
         return as_cells(resample(rows, seed), cells, key, known[rows])
 
     return draw
-
-
-@contextmanager
-def replacing(replaced: Mapping[str, object]) -> Iterator[None]:
-    """Put other values in the place of names of the package for a while."""
-    with ExitStack() as stack:
-        for target, value in replaced.items():
-            stack.enter_context(patch(target, value))
-        yield
 
 
 def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) -> dict[str, dict]:

@@ -1,7 +1,9 @@
 """Trained models, kept in a folder so that several scripts can ask things of one training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import scipy.sparse as sp
@@ -62,6 +64,15 @@ def standard_normal_prior(_: Mapping[str, int], n_latent: int) -> ConditionPrior
 def no_effects(_: Mapping[str, int], n_genes: int) -> ConditionTerms:
     """Return, in the place of a codec's effects on genes, none."""
     return ConditionTerms({}, n_genes)
+
+
+@contextmanager
+def replacing(replaced: Mapping[str, object]) -> Iterator[None]:
+    """Put other values in the place of names of the package for a while."""
+    with ExitStack() as stack:
+        for target, value in replaced.items():
+            stack.enter_context(patch(target, value))
+        yield
 
 
 @torch.inference_mode()
