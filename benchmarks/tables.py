@@ -104,8 +104,8 @@ in some of them, and Wasserstein distances reward cells that are shrunk to the m
 the floor means cells that are too typical of their label. Values are medians over seeds, each of which is another split of the cells
 and another training; the value of a seed is the mean over some draws of cells.
 
-The rows of scdit are of the model before its decoder was told the conditions; what that changes was measured on three of these
-data sets, in the [design note](design/codec.md#effects-on-genes).
+The rows of scdit on the cells of `covid_citeseq_liu`, `papalexi_thp1_299g` and `teaseq_pbmc` are of the model before its decoder was told the conditions, which
+changes little ([measured](design/codec.md#effects-on-genes) on the other five); those of the last two are older still: a tenth of the cells was held out, and the codec of `papalexi_thp1_299g` was narrower.
 """
 
 Run = dict
