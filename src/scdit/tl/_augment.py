@@ -99,9 +99,8 @@ def augment(
         new = model.generate(labels=wanted, rng=rng, silent=silent, **generate_kwargs)
         # generated counts may be too large for the type of the real ones
         counts_type = np.promote_types(counts.dtype, new.X.dtype)
-        parts[0].X, new.X = counts.astype(counts_type), new.X.astype(counts_type)
-        new.layers.clear()
-        parts.append(new)
+        parts[0].X = counts.astype(counts_type)
+        parts.append(AnnData(new.X.astype(counts_type), obs=new.obs, var=new.var))
     more = ad.concat(parts, join="outer", merge="first")
     if isinstance(obs[labels_key].dtype, pd.CategoricalDtype):
         more.obs[labels_key] = more.obs[labels_key].astype(obs[labels_key].dtype)
