@@ -12,7 +12,8 @@ FLOOR = "floor"
 ROWS = {
     FLOOR: "real cells in the place of the generated ones: a sample of the training cells with the "
     "label composition of the test cells, on which the evaluation fits nothing (generators do train "
-    "on them). No generator can be expected to do better by more than chance; one that does is shrinking or copying.",
+    "on them). No generator can be expected to do better by more than chance; one that does is "
+    "shrinking or copying.",
     "scdit": "this package with its defaults, conditioned on the label; library sizes are "
     "generated with the cells.",
     "scvi_posterior": "scVI with its defaults (zero-inflated negative binomial, no batch, no "

@@ -304,9 +304,10 @@ def test_library_sizes_far_out_are_as_far_as_networks_see():
     codec = LatentCodec(30, gene_likelihood="zinb").eval()
     with torch.no_grad():
         codec.extra_zeros.linear.weight.normal_()
-    counts = torch.ones(2, 30)
-    far, further = (codec.encoder(counts, torch.full((2, 1), s))[0] for s in (8.0, 700.0))
-    near = codec.encoder(counts, torch.full((2, 1), 3.0))[0]
+    counts, library = torch.ones(2, 30), torch.full((2, 1), 30.0)
+    near, far, further = (
+        codec.encoder(counts, library, torch.full((2, 1), s))[0] for s in (3.0, 8.0, 700.0)
+    )
     torch.testing.assert_close(far, further)
     assert not torch.allclose(near, far)
     state = torch.zeros(3, codec.n_state)

@@ -40,6 +40,7 @@ def test_rare_types_are_topped_up(adata, model):
     assert more.obs_names.is_unique
     # the real cells come first and are as they were, and so is the user's object
     assert (more[~new].X != adata.X).nnz == 0
+    assert more.X.dtype == adata.X.dtype
     assert list(more.obs_names[: adata.n_obs]) == list(adata.obs_names)
     pd.testing.assert_series_equal(more.obs["cell_type"][~new], adata.obs["cell_type"])
     pd.testing.assert_frame_equal(adata.obs, before.obs)

@@ -119,14 +119,14 @@ def check_conditions(
             )
         if keys.count(key) > 1:
             raise ValueError(f"{key!r} is given for more than one condition: register it once")
-        missing = int(pd.isna(adata.obs[key]).sum())
+        missing = pd.isna(adata.obs[key])
         none = (unlabeled or {}).get(key)
         if none is not None:
-            if (pd.isna(adata.obs[key]) | (adata.obs[key] == none)).all():
+            if (missing | (adata.obs[key] == none)).all():
                 raise ValueError(f"no cell has a value in adata.obs[{key!r}]")
-        elif missing:
+        elif missing.any():
             raise ValueError(
-                f"{missing} of {adata.n_obs} cells have no value in adata.obs[{key!r}]: "
+                f"{missing.sum()} of {adata.n_obs} cells have no value in adata.obs[{key!r}]: "
                 "remove these cells"
                 + ("" if key in numbers else " or give them a category of their own")
             )

@@ -32,11 +32,11 @@ class LatentCodec(nn.Module):
     """Variational autoencoder with a negative-binomial decoder, conditioned on library size.
 
     Encoder, see :class:`CountEncoder`, and decoder add a linear and a nonlinear part, so that weak
-    programmes are there from the first step. Conditions of a cell are
-    known to the prior of the latent vector and, as *effects* on the log proportion of each gene, to
-    the decoder: few genes that set a label apart are worth no latent dimension. The *state*
-    (cells, n_latent + 1) is the latent vector and, last, the normal score of the library size, see
-    :class:`LibraryScores`: a diffusion over states generates both jointly.
+    programmes are there from the first step. Conditions of a cell are known to the prior of the
+    latent vector and, as *effects* on the log proportion of each gene, to the decoder: few genes that
+    set a label apart are worth no latent dimension. The *state* (cells, n_latent + 1) is the latent
+    vector and, last, the normal score of the library size, see :class:`LibraryScores`: a diffusion
+    over states generates both jointly.
 
     Counts above a gene's cap are treated as the cap, in the library size as well: without it, a few
     freak cells decide the gene's dispersion, the principal components and when training overfits, and
@@ -178,8 +178,9 @@ class LatentCodec(nn.Module):
         """
         counts = counts.minimum(self.cap)
         seen = self.encoder.hide(counts)
-        library_score = self.library_scores(seen.sum(1, keepdim=True).clamp_min(1).log())
-        mean, sd = self.encoder(seen, library_score)
+        library = seen.sum(1, keepdim=True).clamp_min(1)
+        library_score = self.library_scores(library.log())
+        mean, sd = self.encoder(seen, library, library_score)
         prior_mean, prior_sd = self.prior(codes, len(counts))
         weight = prior_sd**2 / (prior_sd**2 + sd**2)  # of what the counts tell
         mean, sd = prior_mean + weight * (mean - prior_mean), weight.sqrt() * sd

@@ -82,17 +82,19 @@ class CountEncoder(nn.Module):
         thinned[rows, columns] = (seen * kept / molecules).round()
         return thinned
 
-    def forward(self, counts: Tensor, library_score: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, counts: Tensor, library: Tensor, library_score: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, each (cells, n_latent), before any prior.
 
         Parameters
         ----------
         counts
             Counts (cells, genes).
-        library_score
-            Their library sizes, as :class:`LibraryScores` has them, (cells, 1).
+        library, library_score
+            Their library sizes, at least 1, and the scores that :class:`LibraryScores` has of
+            them, (cells, 1).
         """
-        library = counts.sum(1, keepdim=True).clamp_min(1)
         # (cells, genes) @ (genes, n_pcs), scaled to unit variance
         normalised = (counts * (self.target / library)).log1p_()
         scores = (normalised - self.pc_mean) @ self.pc_loadings / self.pc_sd

@@ -97,9 +97,10 @@ def augment(
     }
     if wanted:
         new = model.generate(labels=wanted, rng=rng, silent=silent, **generate_kwargs)
-        # generated counts may be too large for the type of the real ones
-        counts_type = np.promote_types(counts.dtype, new.X.dtype)
-        parts[0].X = counts.astype(counts_type)
+        counts_type = counts.dtype
+        if np.issubdtype(counts_type, np.integer):  # which may be too small for generated counts
+            counts_type = np.promote_types(counts_type, new.X.dtype)
+            parts[0].X = counts.astype(counts_type)
         parts.append(AnnData(new.X.astype(counts_type), obs=new.obs, var=new.var))
     more = ad.concat(parts, join="outer", merge="first")
     if isinstance(obs[labels_key].dtype, pd.CategoricalDtype):

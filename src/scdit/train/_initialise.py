@@ -34,8 +34,7 @@ def initialise_latent(codec: LatentCodec, counts: sp.spmatrix | np.ndarray) -> N
     if counts.shape[0] > _MAX_CELLS:
         chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
         counts = counts[np.sort(chosen)]
-    counts = sp.csr_matrix(counts, dtype=np.float64, copy=True)
-    counts.eliminate_zeros()  # what is stored is taken for seen
+    counts = sp.csr_matrix(counts, dtype=np.float64)
     cap = gene_caps(counts)
     counts = capped_counts(counts, cap)
     library = library_sizes(counts)
@@ -89,7 +88,8 @@ def gene_caps(counts: sp.csr_matrix, fraction: float = 0.0025) -> np.ndarray:
     caps = np.ones(counts.shape[1])
     for gene in np.flatnonzero(np.diff(columns.indptr) >= k):
         values = columns.data[columns.indptr[gene] : columns.indptr[gene + 1]]
-        caps[gene] = np.partition(values, len(values) - k)[len(values) - k]
+        # stored values may be zeros
+        caps[gene] = max(np.partition(values, len(values) - k)[len(values) - k], 1)
     return caps
 
 

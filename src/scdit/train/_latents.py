@@ -35,7 +35,6 @@ def prepare_latents(
     counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     known = sp.csr_matrix(counts[cells.train_idx])
-    known.eliminate_zeros()  # what is stored is taken for seen
     codes = condition_codes(cells.adata_manager, module.condition_names)
     own = {name: code[train] for name, code in codes.items()}
     calibrate(module.codec, states, known, own)
