@@ -244,6 +244,18 @@ def test_the_rest_follows_the_nearest_number(make_adata):
     assert batches.tolist() == ["one"] * 40 + ["two"] * 40
 
 
+def test_cells_are_drawn_among_the_nearest_and_all_that_are_as_near():
+    rng = np.random.default_rng(0)
+    codes = {"age": rng.normal(size=200), "dose": rng.integers(0, 3, 200).astype(float)}
+    composition = Composition({**codes, "batch": rng.integers(0, 9, 200)}, np.ones(200))
+    for given in ({"age": 0.3}, {"dose": 1.0}, {"age": 0.3, "dose": 2.0}):
+        away = sum(((codes[k] - v) / codes[k].std()) ** 2 for k, v in given.items())
+        near = np.flatnonzero(away <= np.sort(away)[200 // 20 - 1])
+        wanted = {k: np.full(5000, v) for k, v in given.items()}
+        rows = composition.draw(wanted, 5000, np.random.default_rng(1))
+        np.testing.assert_array_equal(np.unique(rows), near)
+
+
 TABLE = pd.DataFrame({"cell_type": ["T", "B"]})
 
 

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from scdit.model._checks import did_you_mean
 from scdit.nn import CONTINUOUS, DROPPED
@@ -196,13 +197,14 @@ class Composition:
         scale = {name: self.codes[name].std() or 1.0 for name in values}
         wanted = np.stack([values[name] / scale[name] for name in values], axis=1)
         there = np.stack([self.codes[name][pool] / scale[name] for name in values], axis=1)
-        rows = np.empty(len(wanted), dtype=np.int64)
         distinct, which = np.unique(wanted, axis=0, return_inverse=True)
-        k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST)) - 1
-        for i, point in enumerate(distinct):
-            cells = np.flatnonzero(which.ravel() == i)
-            distance = np.square(there - point).sum(axis=1)
-            near = pool[distance <= np.partition(distance, k)[k]]
+        k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST))
+        tree = cKDTree(there)
+        radius = tree.query(distinct, k=[k])[0][:, 0] * (1 + 1e-12)  # rounding must not lose the last
+        rows = np.empty(len(wanted), dtype=np.int64)
+        cells_of = _positions(which.ravel(), len(distinct))
+        for point, distance, cells in zip(distinct, radius, cells_of, strict=True):
+            near = pool[tree.query_ball_point(point, distance, return_sorted=True)]
             rows[cells] = rng.choice(near, size=len(cells))
         return rows
 
@@ -227,6 +229,12 @@ def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int
         (dict(zip(codes, combination, strict=True)), cells.index.to_numpy())
         for combination, cells in groups
     ]
+
+
+def _positions(which: np.ndarray, n: int) -> list[np.ndarray]:
+    """Positions of each of the numbers 0 to `n` - 1, in order."""
+    ends = np.cumsum(np.bincount(which, minlength=n))[:-1]
+    return np.split(np.argsort(which, kind="stable"), ends)
 
 
 def _is_number(codes: np.ndarray) -> bool:
