@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,23 @@ def test_memorization_needs_held_out_cells(rng):
     training = rng.normal(size=(100, 5))
     with pytest.raises(ValueError, match="held out"):
         memorization(training[:50], rng.normal(size=(50, 5)), training)
+
+
+def test_threads_that_race_for_the_warning_filters_do_not_lose_them(rng, monkeypatch):
+    def fitted_by_threads(model, features, is_generated, **_):
+        warnings.resetwarnings()  # what is left where a thread restores the state of another
+        warnings.warn(
+            "`sklearn.utils.parallel.delayed` should be used with ...", UserWarning, stacklevel=1
+        )
+        warnings.warn("did not converge", RuntimeWarning, stacklevel=1)
+        return np.stack([1 - is_generated, is_generated], axis=1)
+
+    monkeypatch.setattr("scdit.tl._classifiers.cross_val_predict", fitted_by_threads)
+    x, filters = rng.normal(size=(10, 2)), list(warnings.filters)
+    with pytest.warns(RuntimeWarning, match="did not converge") as caught:
+        assert c2st(x, x) == 1
+    assert len(caught) == 1
+    assert warnings.filters == filters
 
 
 @pytest.mark.parametrize("classifier", ["random_forest", "logistic"])

@@ -200,7 +200,9 @@ class Composition:
         distinct, which = np.unique(wanted, axis=0, return_inverse=True)
         k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST))
         tree = cKDTree(there)
-        radius = tree.query(distinct, k=[k])[0][:, 0] * (1 + 1e-12)  # rounding must not lose the last
+        radius = tree.query(distinct, k=[k])[0][:, 0] * (
+            1 + 1e-12
+        )  # rounding must not lose the last
         rows = np.empty(len(wanted), dtype=np.int64)
         cells_of = _positions(which.ravel(), len(distinct))
         for point, distance, cells in zip(distinct, radius, cells_of, strict=True):

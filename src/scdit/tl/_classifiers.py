@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import numpy as np
@@ -48,12 +51,28 @@ def c2st(
     features = np.concatenate([real, generated])
     is_generated = np.repeat([0, 1], [len(real), len(generated)])
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
-    probability = cross_val_predict(
-        model, features, is_generated, cv=folds, method="predict_proba"
-    )[:, 1]
+    with _warning_filters_kept():
+        probability = cross_val_predict(
+            model, features, is_generated, cv=folds, method="predict_proba"
+        )[:, 1]
     return float(roc_auc_score(is_generated, probability))
 
 
 def fit_label_classifier(features: np.ndarray, labels: np.ndarray) -> Pipeline:
     """Fit a logistic regression of labels on standardised features, shape (cells, d)."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(features, labels)
+
+
+@contextmanager
+def _warning_filters_kept() -> Iterator[None]:
+    """Keep what the user has set: scikit-learn's threads set the filters of the process, and race.
+
+    Where one loses the race all filters are gone, and scikit-learn warns of it hundreds of times.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for warning in caught:
+        if "sklearn.utils.parallel" not in str(warning.message):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
