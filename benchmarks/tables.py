@@ -104,9 +104,6 @@ In every column, **the aim is the value of the floor**. Read several columns tog
 in some of them, and Wasserstein distances reward cells that are shrunk to the mean of their type. A label fidelity above
 the floor means cells that are too typical of their label. Values are medians over seeds, each of which is another split of the cells
 and another training; the value of a seed is the mean over some draws of cells.
-
-The rows of scdit on the cells of `papalexi_thp1_299g` and `teaseq_pbmc`, and seed 1 of `covid_citeseq_liu`, are of the model before its decoder was told the conditions, which
-changes little ([measured](design/codec.md#effects-on-genes) on the others); those of the first two are older still: a tenth of the cells was held out, and the codec of `papalexi_thp1_299g` was narrower.
 """
 
 Run = dict
