@@ -197,15 +197,14 @@ class Composition:
         scale = {name: self.codes[name].std() or 1.0 for name in values}
         wanted = np.stack([values[name] / scale[name] for name in values], axis=1)
         there = np.stack([self.codes[name][pool] / scale[name] for name in values], axis=1)
-        distinct, which = np.unique(wanted, axis=0, return_inverse=True)
+        groups = [cells for _, cells in _groups(values, len(wanted))]
+        points = wanted[[cells[0] for cells in groups]]
         k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST))
         tree = cKDTree(there)
-        radius = tree.query(distinct, k=[k])[0][:, 0] * (
-            1 + 1e-12
-        )  # rounding must not lose the last
+        radius = tree.query(points, k=[k])[0].ravel()
+        radius *= 1 + 1e-12  # rounding must not lose the last
         rows = np.empty(len(wanted), dtype=np.int64)
-        cells_of = _positions(which.ravel(), len(distinct))
-        for point, distance, cells in zip(distinct, radius, cells_of, strict=True):
+        for point, distance, cells in zip(points, radius, groups, strict=True):
             near = pool[tree.query_ball_point(point, distance, return_sorted=True)]
             rows[cells] = rng.choice(near, size=len(cells))
         return rows
@@ -226,17 +225,10 @@ def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int
     """Each combination of codes with the positions of its cells, in order of the codes."""
     if not codes:
         return [({}, np.arange(n))]
-    groups = pd.DataFrame(dict(codes), index=range(n)).groupby(list(codes), sort=True)
-    return [
-        (dict(zip(codes, combination, strict=True)), cells.index.to_numpy())
-        for combination, cells in groups
-    ]
-
-
-def _positions(which: np.ndarray, n: int) -> list[np.ndarray]:
-    """Positions of each of the numbers 0 to `n` - 1, in order."""
-    ends = np.cumsum(np.bincount(which, minlength=n))[:-1]
-    return np.split(np.argsort(which, kind="stable"), ends)
+    which = pd.DataFrame(dict(codes)).groupby(list(codes), sort=True).ngroup().to_numpy()
+    order = np.argsort(which, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
+    return [({name: code[cells[0]] for name, code in codes.items()}, cells) for cells in groups]
 
 
 def _is_number(codes: np.ndarray) -> bool:
