@@ -23,7 +23,7 @@ import scvi
 from arguments import data_parser, read_split
 from baselines import as_cells
 from fragments import pipes, write_fragment
-from models import no_effects, replacing, resampler, standard_normal_prior
+from models import no_effects, replacing, resampler, rows_like, standard_normal_prior
 from scores import mean_scores, to_json
 from trial import describe_machine, describe_versions
 
@@ -93,13 +93,7 @@ def posterior(
     resample = resampler(model)
 
     def draw(seed: int) -> ad.AnnData:
-        rng = np.random.default_rng(seed)
-        rows = np.concatenate(
-            [
-                rng.permutation(np.flatnonzero(known == name))[:n]
-                for name, n in zip(*np.unique(labels, return_counts=True), strict=True)
-            ]
-        )
+        rows = rows_like(known, labels, np.random.default_rng(seed))
         return as_cells(resample(rows, seed), cells, key, known[rows])
 
     return draw

@@ -96,6 +96,16 @@ def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> AnnDa
     return AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
 
 
+def rows_like(known: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return rows of cells whose labels are `known`, none twice, as many of each label as in `labels`."""
+    return np.concatenate(
+        [
+            rng.permutation(np.flatnonzero(known == name))[:n]
+            for name, n in zip(*np.unique(labels, return_counts=True), strict=True)
+        ]
+    )
+
+
 def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return a function of rows of the model's cells and a seed that draws counts (rows, genes).
 

@@ -12,18 +12,16 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scanpy as sc
 from arguments import data_parser, read_split
-from fragments import pipes, write_fragment
-from models import fit
+from models import fit, rows_like
+from records import write
+from unseen import log_expression
 
 
-def correlations(cells: ad.AnnData, pairs: list[tuple[str, str]]) -> np.ndarray:
+def correlations(cells: ad.AnnData, pairs: list[tuple[str, str]]) -> list[float]:
     """Return the correlation of each pair, over all cells."""
-    cells = cells.copy()
-    sc.pp.normalize_total(cells, target_sum=1e4)
-    sc.pp.log1p(cells)
-    return np.array([np.corrcoef(cells[:, list(pair)].X.toarray().T)[0, 1] for pair in pairs])
+    log = pd.DataFrame(log_expression(cells), columns=cells.var_names)
+    return [log[a].corr(log[b]) for a, b in pairs]
 
 
 def main() -> None:
@@ -39,25 +37,21 @@ def main() -> None:
     train, test = read_split(args)
     model = fit(train, args.models, args.data.stem, labels_key=args.labels)
     pairs = list(zip(args.pairs[::2], args.pairs[1::2], strict=True))
-    sizes = test.obs[args.labels].astype(str).value_counts(sort=False)
-    known = train.obs[args.labels].astype(str).reset_index(drop=True)
+    known, labels = (cells.obs[args.labels].astype(str).to_numpy() for cells in (train, test))
+    sizes = pd.Series(labels).value_counts(sort=False).to_dict()
 
     def real(seed: int) -> ad.AnnData:
-        drawn = [known[known == name].sample(n, random_state=seed) for name, n in sizes.items()]
-        return train[pd.concat(drawn).index.to_numpy()]
+        return train[rows_like(known, labels, np.random.default_rng(seed))]
 
     def generated(seed: int) -> ad.AnnData:
-        return model.generate(labels=sizes.to_dict(), rng=seed, silent=True)
+        return model.generate(labels=sizes, rng=seed, silent=True)
 
-    floor, new = (
-        np.mean([correlations(draw(seed), pairs) for seed in range(args.draws)], axis=0)
-        for draw in (real, generated)
-    )
-    rows = zip(pairs, correlations(test, pairs), floor, new, strict=True)
-    lines = [["genes", "held-out cells", "training cells (floor)", "generated"]]
-    lines += [[" ~ ".join(pair), *(f"{value:.2f}" for value in values)] for pair, *values in rows]
-    write_fragment(f"pairs_{args.data.stem}", pipes(lines))
-    print(pipes(lines))
+    columns = {"held-out cells": correlations(test, pairs)}
+    for name, draw in {"training cells (floor)": real, "generated": generated}.items():
+        draws = [correlations(draw(seed), pairs) for seed in range(args.draws)]
+        columns[name] = np.mean(draws, axis=0).tolist()
+    table = pd.DataFrame({"genes": [" ~ ".join(pair) for pair in pairs], **columns})
+    write(f"pairs_{args.data.stem}", table.to_dict("records"))
 
 
 if __name__ == "__main__":
