@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 POSTERIOR = "posterior resampling"
 # parts of a trained codec that are cleared one after the other
 CLEARED = {
-    "without the map": "marginal_map.places",
+    "without the map": "quantile_map",
     "without shapes either": "shape",
     "not calibrated": "regions",
 }
@@ -42,32 +42,32 @@ VARIANTS: dict[str, tuple[dict, dict, dict]] = {
     "default": ({}, {}, {}),
     "a tenth of the cells held out, early stopping": ({}, {"early_stopping": {"denoiser": True}}, {}),
     "counts not capped": (
-        {}, {}, {"scdit.train._initialise.gene_caps": lambda c: np.full(c.shape[1], np.inf)},
+        {}, {}, {"scdit.codec.rna._start.gene_caps": lambda c: np.full(c.shape[1], np.inf)},
     ),
     "conditions not in the codec's prior": (
-        {}, {}, {"scdit.nn._codec.ConditionPrior": standard_normal_prior},
+        {}, {}, {"scdit.codec._latent.ConditionPrior": standard_normal_prior},
     ),
-    "conditions not in the decoder": ({}, {}, {"scdit.nn._codec.ConditionTerms": no_effects}),
-    "no step after the encoder's estimate": ({}, {}, {"scdit.nn._codec._STEP": 0.0}),
+    "conditions not in the decoder": ({}, {}, {"scdit.codec.rna._assay.ConditionTerms": no_effects}),
+    "no step after the encoder's estimate": ({}, {}, {"scdit.codec._latent._STEP": 0.0}),
     "strong prior on the nonlinear decoder (300 cells, not 30)": (
-        {}, {}, {"scdit.nn._codec._PRIOR_NONLINEAR": 300.0},
+        {}, {}, {"scdit.codec.rna._assay._PRIOR_NONLINEAR": 300.0},
     ),
     "up to half of the counts hidden from the encoder": (
-        {}, {}, {"scdit.train._initialise._FEW_CELLS": math.inf},
+        {}, {}, {"scdit.codec.rna._start._FEW_CELLS": math.inf},
     ),
     "no priors on the decoder": (
         {}, {}, {
-            f"scdit.nn.{module}._PRIOR_{name}": 0.0
+            f"scdit.codec.{module}._PRIOR_{name}": 0.0
             for module, name in (
-                ("_codec", "LINEAR"), ("_codec", "NONLINEAR"), ("_codec", "EFFECTS"),
-                ("_dispersion", "THETA"), ("_dispersion", "CELL"),
+                ("rna._assay", "LINEAR"), ("rna._assay", "NONLINEAR"), ("rna._assay", "EFFECTS"),
+                ("likelihood._dispersion", "THETA"), ("likelihood._dispersion", "CELL"),
             )
         },
     ),
     "encoder's input per 10,000 counts": (
-        {}, {}, {"scdit.train._initialise._target": lambda library: 1e4},
+        {}, {}, {"scdit.codec.rna._start._target": lambda library: 1e4},
     ),
-    "dispersion does not follow the proportion": ({}, {}, {"scdit.nn._dispersion._FAR": 0.0}),
+    "dispersion does not follow the proportion": ({}, {}, {"scdit.codec.likelihood._dispersion._FAR": 0.0}),
     "dispersion per gene": ({"dispersion": "gene"}, {}, {}),
     "zero-inflated likelihood": ({"gene_likelihood": "zinb"}, {}, {}),
     "32 latent dimensions": ({"n_latent": 32}, {}, {}),
@@ -125,7 +125,7 @@ def run(name: str, train: ad.AnnData, test: ad.AnnData, key: str, draws: int) ->
     if name == "default":
         add(POSTERIOR, posterior(model, cells, labels, key))
         for row, part in CLEARED.items():
-            attrgetter(part)(model.module.codec).clear()
+            attrgetter(part)(model.module.codec.assays["rna"]).clear()
             add(row, generated)
     return rows
 

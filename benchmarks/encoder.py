@@ -20,7 +20,7 @@ from fragments import pipes, write_fragment
 from torch import Tensor
 
 import scdit
-from scdit.nn import LatentCodec
+from scdit.codec import LatentCodec
 from scdit.train._data import condition_codes
 
 CELLS, DRAWS, STEPS = 512, 20, 200
@@ -35,7 +35,7 @@ class Bound:
     def __call__(self, mean: Tensor, sd: Tensor) -> Tensor:
         """Bound for a Gaussian posterior of the states, (cells, n_state), with one draw."""
         decoded = self.codec.decode(mean + sd * torch.randn_like(sd), self.codes)
-        lost = self.codec.reconstruction_loss(self.counts, decoded)
+        lost = self.codec.reconstruction_loss({"rna": self.counts}, decoded)
         return -(lost + self.codec.kl(mean, sd, self.codes)).mean()
 
     @torch.no_grad()
@@ -75,9 +75,9 @@ def bounds(model: scdit.SCDiT, cells: ad.AnnData) -> list[float]:
     codec = model.module.codec.eval().requires_grad_(False)
     bound = Bound(codec, counts, codes)
     with torch.no_grad():
-        stepped = codec.encode(counts, codes)
-        with patch("scdit.nn._codec._STEP", 0.0):
-            network = codec.encode(counts, codes)
+        stepped = codec.encode({"rna": counts}, codes)
+        with patch("scdit.codec._latent._STEP", 0.0):
+            network = codec.encode({"rna": counts}, codes)
     return [bound.average(*q) for q in (network, stepped, bound.best(*stepped))]
 
 

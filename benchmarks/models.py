@@ -12,10 +12,11 @@ import torch
 from anndata import AnnData
 
 import scdit
+from scdit.codec import ConditionPrior
 from scdit.diffusion import KeyedNoise
-from scdit.nn import ConditionPrior, ConditionTerms
-from scdit.train._data import condition_codes, some_states
-from scdit.train._latents import _encode
+from scdit.nn import ConditionTerms
+from scdit.train._data import condition_codes
+from scdit.train._states import encode
 
 
 def fit(
@@ -91,8 +92,8 @@ def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> AnnDa
     module = model.module
     state = torch.zeros(len(latent), module.codec.n_state)
     state[:, : latent.shape[1]] = torch.from_numpy(latent)
-    state = module.codec.with_library_size(state, torch.from_numpy(library).float())
-    counts = module.draw_counts(state, range(len(state)), KeyedNoise(0))
+    state = module.codec.with_library_size(state, {"rna": torch.from_numpy(library).float()})
+    counts = module.draw_counts(state, range(len(state)), KeyedNoise(0))["rna"]
     return AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
 
 
@@ -113,7 +114,7 @@ def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
     """
     module = model.module
     with torch.inference_mode():
-        mean, sd = _encode(module, model.adata_manager)
+        mean, sd = encode(module, model.adata_manager)
     codes = condition_codes(model.adata_manager, module.condition_names)
 
     def draw(rows: np.ndarray, seed: int) -> np.ndarray:
@@ -124,8 +125,9 @@ def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
         parts = []
         for i in range(0, len(rows), 1_000):
             cells = range(len(rows))[i : i + 1_000]
-            part, known = some_states(torch.arange(cells.start, cells.stop), state, own)
-            parts.append(module.draw_counts(part, cells, noise, known).numpy())
+            part = slice(cells.start, cells.stop)
+            known = {name: code[part] for name, code in own.items()}
+            parts.append(module.draw_counts(state[part], cells, noise, known)["rna"].numpy())
         return np.concatenate(parts)
 
     return draw

@@ -19,8 +19,8 @@ import scdit
 N_CELLS, N_GENES, DEPTH = 800, 40, 30
 AFFECTED, PROGRAMME = slice(0, 10), slice(10, 25)
 EFFECTS = (0.25, 0.5, 1.0)
-_PRIOR = {"scdit.nn._codec.ConditionPrior": standard_normal_prior}
-_DECODER = {"scdit.nn._codec.ConditionTerms": no_effects}
+_PRIOR = {"scdit.codec._latent.ConditionPrior": standard_normal_prior}
+_DECODER = {"scdit.codec.rna._assay.ConditionTerms": no_effects}
 # what is replaced by what in the package
 TOLD = {
     "neither": _PRIOR | _DECODER,

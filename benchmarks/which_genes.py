@@ -65,13 +65,13 @@ def main() -> None:
         lines.append([name, f"{auc:.3f}", named])
         print(*lines[-1], flush=True)
 
-    codec = model.module.codec
+    rna = model.module.codec.assays["rna"]
     add("calibrated (default)", draw(half, 0)[:, seen])
-    codec.marginal_map.places.clear()
+    rna.quantile_map.clear()
     add("without the map", draw(half, 0)[:, seen])
-    codec.shape.clear()
+    rna.shape.clear()
     add("without shapes either", draw(half, 0)[:, seen])
-    codec.regions.clear()
+    rna.regions.clear()
     add("not calibrated", draw(half, 0)[:, seen])
     auc, _ = told_by(real, counts[half][:, seen].toarray(), genes)
     lines.append(["real cells", f"{auc:.3f}", ""])

@@ -1,7 +1,7 @@
 """scdit: new single cells from your own, made by a latent diffusion transformer.
 
 Importing the package costs nothing: the names below are loaded when they are first used, so that
-``scdit.diffusion`` and ``scdit.nn`` can be used without scvi-tools or scanpy.
+``scdit.diffusion``, ``scdit.nn`` and ``scdit.codec`` can be used without scvi-tools or scanpy.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scdit import datasets, diffusion, nn, pl, tl
+    from scdit import codec, datasets, diffusion, nn, pl, tl
     from scdit.model import SCDiT
 
-__all__ = ["SCDiT", "datasets", "diffusion", "nn", "pl", "tl"]
+__all__ = ["SCDiT", "codec", "datasets", "diffusion", "nn", "pl", "tl"]
 
 try:
     __version__ = version("scdit")

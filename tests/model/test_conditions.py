@@ -7,7 +7,7 @@ import pytest
 import scvi
 
 from scdit import SCDiT
-from scdit.model._conditions import Composition
+from scdit.conditions import Composition
 
 QUICK = {"max_epochs": 1, "silent": True}
 

@@ -95,7 +95,7 @@ def test_genes_that_only_the_label_decides_move_with_the_weight(make_adata):
     model = SCDiT(adata, n_hidden=8, width=8)
     model.train(max_epochs=1, silent=True)
     gene = int(np.argsort(adata.X.sum(0).A1)[20])
-    effects = model.module.codec.effects.terms[0].data
+    effects = model.module.codec.assays.rna.effects.terms[0].data
     effects.zero_()
     effects[0, gene], effects[2, gene] = -2, 2  # of B and T
     quick = {"n": 100, "steps": 3, "rng": 0, "silent": True}

@@ -29,11 +29,11 @@ def test_history_has_both_phases(trained):
 def test_a_second_training_goes_on(adata):
     model = setup(adata)
     model.train(max_epochs=QUICK, silent=True)
-    components = model.module.codec.encoder.pc_loadings.clone()
+    components = model.module.codec.assays.rna.encoder.pc_loadings.clone()
     model.train(max_epochs=2, silent=True)
     assert len(model.history["codec_loss_train"]) == 5
     assert model.history["codec_loss_train"].index.is_unique
-    np.testing.assert_array_equal(components, model.module.codec.encoder.pc_loadings)
+    np.testing.assert_array_equal(components, model.module.codec.assays.rna.encoder.pc_loadings)
 
 
 def test_a_second_training_begins_without_the_corrections_of_the_first(adata):
@@ -41,7 +41,7 @@ def test_a_second_training_begins_without_the_corrections_of_the_first(adata):
         seen: list = []
 
         def on_train_start(self, trainer, plan):
-            centres = plan.module.codec.regions.centres
+            centres = plan.module.codec.assays.rna.regions.centres
             self.seen.append((plan.phase, bool((centres < 1e6).any())))
 
     model = setup(adata)
@@ -232,8 +232,8 @@ def test_cells_of_one_depth_stay_so(make_adata):
     model.train(max_epochs=2, silent=True)
     states, _ = model.denoising_path(200, rng=0)
     scores = model.module.unstandardise(torch.from_numpy(states[-1]))[:, -1]
-    depth = model.module.codec.library_scores.inverse(scores).exp()
-    cap = model.module.codec.cap.numpy()
+    depth = model.module.codec.assays.rna.library_scores.inverse(scores).exp()
+    cap = model.module.codec.assays.rna.cap.numpy()
     # of the 400, counts above the caps of their genes are not a part
     np.testing.assert_allclose(depth, np.minimum(counts, cap).sum(1).mean(), rtol=0.01)
 

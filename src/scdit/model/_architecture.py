@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from scdit.model._checks import did_you_mean
-from scdit.train import default_gene_likelihood, default_n_hidden, default_n_latent
+from scdit._checks import did_you_mean
+from scdit.codec import default_gene_likelihood, default_n_hidden, default_n_latent
 
 _MLP = {"depth": 3, "mlp_ratio": 2.0}
 # by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design/

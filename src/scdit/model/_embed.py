@@ -9,9 +9,9 @@ import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
-from scdit.model._checks import align_genes, check_counts
-from scdit.module import SCDiTModule
-from scdit.nn import LatentCodec
+from scdit.codec import LatentCodec
+from scdit.model._counts import align_genes, check_counts
+from scdit.module import RNA, SCDiTModule
 
 
 class EmbedMixin:
@@ -77,7 +77,7 @@ class EmbedMixin:
         posterior = {name: np.empty(shape, dtype=np.float32) for name in ("mean", "sd")}
         for start in range(0, len(cells), batch_size):
             dense = counts[cells[start : start + batch_size]].toarray().astype(np.float32)
-            part = self.module.inference(torch.from_numpy(dense))
+            part = self.module.inference({RNA: torch.from_numpy(dense)})
             for name, rows in posterior.items():
                 rows[start : start + batch_size] = part[name].cpu().numpy()
         return posterior

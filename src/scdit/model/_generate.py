@@ -13,21 +13,23 @@ import torch
 from anndata import AnnData
 from tqdm import tqdm
 
-from scdit.diffusion import KeyedNoise
-from scdit.model._checks import check_positive_int
-from scdit.model._conditions import Composition
-from scdit.model._requests import (
+from scdit._checks import check_positive_int
+from scdit.conditions import (
+    Composition,
     LibrarySize,
     Request,
+    conditions_like,
     describe_library_size,
     is_distribution,
     name_requests,
+    names_of_rows,
     resolve_codes,
     resolve_library_sizes,
     resolve_n,
 )
+from scdit.diffusion import KeyedNoise
 from scdit.model._sampling import CONDITIONS, LIBRARY, SamplingMixin
-from scdit.model._tables import conditions_like, names_of_rows
+from scdit.module import RNA
 
 
 class GenerateMixin(SamplingMixin):
@@ -157,9 +159,9 @@ class GenerateMixin(SamplingMixin):
             state = module.sample(batch_codes, cells, noise, times, **options)
             if sizes is not None:
                 given = torch.from_numpy(sizes[start : cells.stop]).to(state)
-                state = module.codec.with_library_size(state, given)
+                state = module.codec.with_library_size(state, {RNA: given})
             told = self._codes_to_decode(batch_codes, options["guidance_scale"])
-            drawn = module.draw_counts(state, cells, noise, told)
+            drawn = module.draw_counts(state, cells, noise, told)[RNA]
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
             for name, layer in module.codec.layers(state).items():
                 layers[name].append(sp.csr_matrix(layer.cpu().numpy()))

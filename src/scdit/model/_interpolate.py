@@ -14,11 +14,11 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
+from scdit._checks import check_positive_int, did_you_mean
+from scdit.conditions import Category, Composition, Number, resolve_codes
 from scdit.diffusion import KeyedNoise, time_grid
-from scdit.model._checks import check_positive_int, did_you_mean
-from scdit.model._conditions import Category, Composition, Number
-from scdit.model._requests import resolve_codes
 from scdit.model._sampling import SamplingMixin
+from scdit.module import RNA
 from scdit.nn import DROPPED
 
 End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray
@@ -119,7 +119,7 @@ class InterpolateMixin(SamplingMixin):
             state, told = self.module.unstandardise(x), self._codes_of(cells, codes, None)
             for name, share in shares.items():
                 told[name] = torch.from_numpy(share[first : cells.stop]).to(state)
-            drawn = self.module.draw_counts(state, cells, noise, told)
+            drawn = self.module.draw_counts(state, cells, noise, told)[RNA]
             counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
         names = [f"scdit-{self.run_token_}-{noise.token}-{i}" for i in range(len(states))]
         obs = pd.DataFrame(

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
-from scdit.model._checks import check_positive_int
-from scdit.model._conditions import Composition, Condition
-from scdit.model._requests import (
+from scdit._checks import check_positive_int
+from scdit.conditions import (
+    Composition,
+    Condition,
     LibrarySize,
     Request,
     name_requests,
@@ -21,6 +21,7 @@ from scdit.model._requests import (
     resolve_library_sizes,
     resolve_n,
 )
+from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
 from scdit.module import SCDiTModule
 from scdit.nn import dropped_code
 

@@ -14,10 +14,10 @@ from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
+from scdit.conditions import check_conditions, condition_fields, registered_conditions
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
-from scdit.model._checks import align_genes, check_conditions, check_counts
+from scdit.model._counts import align_genes, check_counts
 from scdit.model._embed import EmbedMixin
-from scdit.model._fields import condition_fields, registered_conditions
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
 from scdit.model._train import TrainMixin
@@ -253,7 +253,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         return "\n".join(
             [
                 f"SCDiT model, {'trained' if self.is_trained_ else 'not trained'}",
-                f"  data:       {self.summary_stats.n_cells} cells x {module.codec.n_genes} genes",
+                f"  data:       {self.summary_stats.n_cells} cells x {self.summary_stats.n_vars} genes",
                 f"  conditions: {', '.join(names) or 'none'}",
                 f"  codec:      {module.codec.extra_repr()}",
                 f"  denoiser:   {module.denoiser.extra_repr()}",

@@ -11,10 +11,11 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
-from scdit.model._checks import check_counts, check_positive_int
-from scdit.model._conditions import Condition, Number
-from scdit.module import SCDiTModule
-from scdit.train import CellDataModule, PhasesRunner, codec_training
+from scdit._checks import check_positive_int
+from scdit.conditions import Condition, Number
+from scdit.model._counts import check_counts
+from scdit.module import RNA, SCDiTModule
+from scdit.train import CellDataModule, PhasesRunner
 
 
 class TrainMixin:
@@ -90,8 +91,7 @@ class TrainMixin:
         check_counts(self.adata, self.registry["setup_args"]["layer"])
         if isinstance(devices, int) and devices > 1:
             raise ValueError(f"scdit trains on one device, got devices={devices}")
-        training = codec_training(self.module.codec)
-        phases = training.phases
+        phases = self.module.codec.phases
 
         batch_sizes = _per_phase(
             "batch_size", batch_size, {name: phase.batch_size for name, phase in phases.items()}
@@ -146,7 +146,7 @@ class TrainMixin:
         state = copy.deepcopy((self.module.state_dict(), self.history_, self.is_trained_))
         try:
             if not self.is_trained_:
-                training.initialise(self.module.codec, counts[cells.train_idx])
+                self.module.codec.start({RNA: counts[cells.train_idx]})
             runner()
         except BaseException as error:
             weights, self.history_, self.is_trained_ = state

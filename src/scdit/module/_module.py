@@ -10,9 +10,13 @@ from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
 from torch import Tensor
 
+from scdit.codec import CODECS
 from scdit.diffusion import KeyedNoise
+from scdit.module._compatibility import rename_weights
 from scdit.module._diffusion import COUNTS, DiffusionMixin
-from scdit.nn import CODECS, CONTINUOUS, NegativeBinomial, drop_conditions
+from scdit.nn import CONTINUOUS, drop_conditions
+
+RNA = "rna"  # name of the assay whose counts scvi knows as X
 
 # probability with which the codec is not told a cell's conditions in training: cells whose
 # conditions are not known have states too, and labels do not cut a continuum into islands
@@ -32,7 +36,7 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
     n_categories
         Number of categories of each condition, by its name in the batches of the data loader.
     codec, codec_kwargs
-        Key of :data:`scdit.nn.CODECS`, and what is passed to it.
+        Key of :data:`scdit.codec.CODECS`, and what is passed to it.
     denoiser_kwargs
         Passed to :class:`scdit.nn.DiT`.
     schedule, prediction
@@ -64,12 +68,11 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
     ):
         super().__init__()
         self.n_categories = dict(n_categories)
-        if codec == "latent":  # whose states have a prior
-            codec_kwargs = {**codec_kwargs, "n_categories": n_categories}
-        self.codec = CODECS[codec](n_genes, **codec_kwargs)
+        self.codec: Any = CODECS[codec](n_genes, n_categories, **codec_kwargs)
         self._add_diffusion(
             n_categories, schedule, prediction, condition_dropout, ema_decay, denoiser_kwargs
         )
+        self.register_load_state_dict_pre_hook(rename_weights)
 
     # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
 
@@ -81,13 +84,13 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         }
         if self.training:
             codes = drop_conditions(codes, _UNKNOWN, singly=False)
-        return {"counts": tensors[REGISTRY_KEYS.X_KEY], "codes": codes}
+        return {"counts": {RNA: tensors[REGISTRY_KEYS.X_KEY]}, "codes": codes}
 
     @auto_move_data
     def inference(
-        self, counts: Tensor, codes: Mapping[str, Tensor] | None = None
+        self, counts: Mapping[str, Tensor], codes: Mapping[str, Tensor] | None = None
     ) -> dict[str, Any]:
-        """Posterior of the state given counts (cells, genes) and, where known, conditions.
+        """Posterior of the state given counts (cells, features) by assay and, where known, conditions.
 
         Returns
         -------
@@ -105,19 +108,19 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
     @auto_move_data
     def generative(
         self, state: Tensor, codes: Mapping[str, Tensor] | None = None
-    ) -> dict[str, NegativeBinomial]:
-        """Distribution of the counts given states (cells, n_state) and, where known, conditions."""
-        return {"counts": self.codec.decode(state, codes)}
+    ) -> dict[str, Any]:
+        """Distribution of the counts of each assay given states (cells, n_state) and conditions."""
+        return self.codec.decode(state, codes)
 
     def loss(
         self,
         tensors: Mapping[str, Tensor],
         inference_outputs: Mapping[str, Any],
-        generative_outputs: Mapping[str, NegativeBinomial],
+        generative_outputs: Mapping[str, Any],
     ) -> LossOutput:
         """Negative evidence lower bound of the codec, in nats per cell."""
-        counts = tensors[REGISTRY_KEYS.X_KEY]
-        reconstruction = self.codec.reconstruction_loss(counts, generative_outputs["counts"])
+        counts = {RNA: tensors[REGISTRY_KEYS.X_KEY]}
+        reconstruction = self.codec.reconstruction_loss(counts, generative_outputs)
         kl = self.codec.kl(**inference_outputs)
         return LossOutput(
             loss=(reconstruction + kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
@@ -130,14 +133,13 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         cells: range,
         noise: KeyedNoise,
         codes: Mapping[str, Tensor] | None = None,
-    ) -> Tensor:
-        """Counts (cells, genes), float32, drawn for given states and, where known, conditions.
+    ) -> dict[str, Tensor]:
+        """Counts (cells, features), float32, by assay, drawn for given states and conditions.
 
         Keys and codes are those of :meth:`sample`.
         """
 
-        def uniform() -> Tensor:
-            numbers = noise.uniform(cells.start, cells.stop, self.codec.n_genes, COUNTS)
-            return self._to_device(numbers)
+        def uniform(n_features: int) -> Tensor:
+            return self._to_device(noise.uniform(cells.start, cells.stop, n_features, COUNTS))
 
         return self.codec.draw(state, uniform, codes)

@@ -14,7 +14,7 @@ from scvi.dataloaders import AnnDataLoader
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from scdit.module import LIBRARY_SIZE, SCDiTModule
+from scdit.module import LIBRARY_SIZE, RNA, SCDiTModule
 
 
 class CellDataModule(LightningDataModule):
@@ -185,7 +185,7 @@ class EncodedStates(Dataset):
     def encode(self, cells: np.ndarray) -> Tensor:
         """States of some cells as the codec makes them, (cells, n_state), on the module's device."""
         dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32))
-        return self.module.inference(dense)["mean"]
+        return self.module.inference({RNA: dense})["mean"]
 
     def __getitem__(self, cells: np.ndarray) -> dict[str, object]:
         state = self.encode(cells)
@@ -202,15 +202,3 @@ def condition_codes(manager: AnnDataManager, names: list[str]) -> dict[str, Tens
     # copies: columns of a data frame are read-only
     columns = {n: torch.from_numpy(np.array(manager.get_from_registry(n)).ravel()) for n in names}
     return {k: v.float() if v.is_floating_point() else v.long() for k, v in columns.items()}
-
-
-def some_states(
-    cells: Tensor,
-    states: Tensor,
-    codes: Mapping[str, Tensor] | None,
-    device: torch.device | None = None,
-) -> tuple[Tensor, dict[str, Tensor] | None]:
-    """States (cells, n_state) and condition codes (cells,) of some cells, on a device."""
-    if codes is not None:
-        codes = {name: code[cells].to(device) for name, code in codes.items()}
-    return states[cells].to(device), codes

@@ -16,9 +16,9 @@ from torch import nn
 from tqdm import tqdm
 
 from scdit.train._callbacks import BestWeights, PhaseProgress
-from scdit.train._codecs import codec_training
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
+from scdit.train._states import prepare_states
 
 if TYPE_CHECKING:
     from scvi.model.base import BaseModelClass
@@ -92,18 +92,18 @@ class PhasesRunner:
     def __call__(self) -> None:
         """Run all phases."""
         module = self.model.module
-        training = codec_training(module.codec)
+        phases = module.codec.phases
         total = sum(
             self.max_epochs[phase] * math.ceil(self.cells.n_train / self.batch_size[phase])
-            for phase in training.phases
+            for phase in phases
         )
         with tqdm(total=total, disable=self.silent, unit="batch") as bar:
-            if "codec" in training.phases:
+            if "codec" in phases:
                 # of an earlier training, and fitted anew to the states of this one
-                module.codec.regions.clear()
+                module.codec.clear_calibration()
                 self._fit(self.plans["codec"], self.cells, module.codec, bar)
             self.model.is_trained_ = False  # until the last phase is done
-            states = training.prepare(module, self.cells, self.batch_size["denoiser"])
+            states = prepare_states(module, self.cells, self.batch_size["denoiser"])
             module.train()
             self._fit(self.plans["denoiser"], states, module.ema, bar)
 

@@ -1,0 +1,222 @@
+"""The latent codec: counts <-> a small state, by a variational autoencoder of one or more assays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+
+from scdit.codec._prior import ConditionPrior
+from scdit.codec._protocol import Assay, Codes, Counts, Phase, SparseCounts, Uniform
+from scdit.codec._weight_prior import WeightPrior
+
+# towards the posterior's mode: part of a Newton step, and the largest move in standard deviations
+_STEP, _MAX_STEP = 0.5, 1.0
+
+
+class LatentCodec(nn.Module):
+    """Variational autoencoder whose latent vector all assays of a cell share.
+
+    What the counts of each assay tell of the latent vector is a Gaussian; the posterior is the product
+    of these with the prior, which knows the conditions. The *state* (cells, n_latent + assays) is the
+    latent vector and the depth of each assay: a diffusion over states generates all jointly.
+
+    Parameters
+    ----------
+    assays
+        Modules that are an :class:`Assay`, by name, with the same number of latent dimensions.
+    n_categories
+        Number of categories of each condition that may be known of a cell, by name, see
+        :class:`scdit.nn.ConditionTerms`; none by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no assay, or they have different numbers of latent dimensions.
+
+    Notes
+    -----
+    Call :meth:`start` before training: some of the statistics it takes are fixed buffers.
+    """
+
+    phases = {
+        "codec": Phase(64, ((25, 6_000),), min_steps=1_000, early_stopping=False),
+        # steps are cheap, and with few cells 100 passes are few of them
+        "denoiser": Phase(128, ((400, 5_000), (100, 10_000)), min_steps=500, early_stopping=True),
+    }
+    conditions_on_library = False  # the library size is a part of the state
+    zero_inflated = False
+
+    def __init__(
+        self, assays: Mapping[str, nn.Module], n_categories: Mapping[str, int] | None = None
+    ):
+        super().__init__()
+        n_latent = {assay.n_latent for assay in assays.values()}
+        if len(n_latent) != 1:
+            raise ValueError(
+                "a latent codec needs assays with one number of latent dimensions, got "
+                f"{sorted(map(int, n_latent)) or 'no assay'}"  # type: ignore[arg-type]
+            )
+        self.assays = nn.ModuleDict(assays)
+        self.n_latent = int(n_latent.pop())  # type: ignore[arg-type]
+        self.prior = ConditionPrior(n_categories or {}, self.n_latent)
+
+    @property
+    def n_state(self) -> int:
+        """Dimensions of the state."""
+        return self.n_latent + len(self.assays)
+
+    def extra_repr(self) -> str:
+        """Sizes, and what each assay says of itself."""
+        assays = (assay.extra_repr() for assay in self.assays.values())
+        return ", ".join([f"{self.n_latent} latent dimensions", *assays])
+
+    def start(self, counts: Mapping[str, SparseCounts]) -> None:
+        """Take statistics of the training cells (cells, features) of each assay."""
+        for name, assay in self._each():
+            assay.start(counts[name])
+
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Parameters with their own learning rates; the prior learns at ten times `lr`."""
+        assays = [group for _, assay in self._each() for group in assay.parameter_groups(lr)]
+        return [
+            *assays,
+            {"params": list(self.prior.parameters()), "lr": 10 * lr, "weight_decay": 0.0},
+        ]
+
+    # -- counts -> state -------------------------------------------------------------------------
+
+    def encode(self, counts: Counts, codes: Codes = None) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the state given counts (cells, features) and conditions.
+
+        The networks say what the counts alone tell of the latent vector; the product with the prior
+        given `codes`, see :class:`ConditionPrior`, is the posterior. Its mean, which a network finds
+        to about one standard deviation, then moves half a Newton step up the true posterior, as in
+        iterative amortised inference (Marino et al. 2018).
+
+        In training a random share of each cell's counts may be hidden: a state then has to explain
+        more than the counts it was made from. The depth is never hidden.
+        """
+        n_cells = len(next(iter(counts.values())))
+        prior_mean, prior_sd = mean, sd = self.prior(codes, n_cells)
+        seen, depths = {}, {}
+        for name, assay in self._each():
+            seen[name] = assay.see(counts[name])
+            depths[name] = assay.depth(seen[name])
+            evidence = assay.evidence(assay.components(seen[name]), depths[name])
+            mean, sd = _product(mean, sd, *evidence)
+        slope = self._likelihood_slope(mean, depths, seen, codes)
+        with torch.no_grad():  # a constant to the optimiser
+            pull = slope - (mean - prior_mean) / prior_sd**2
+            step = sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
+        depth = torch.cat([assay.depth(counts[name]) for name, assay in self._each()], dim=1)
+        state = torch.cat([mean + step, depth], dim=1)
+        return state, torch.cat([sd, torch.zeros_like(depth)], dim=1)
+
+    def _likelihood_slope(
+        self, latent: Tensor, depths: Counts, seen: Counts, codes: Codes
+    ) -> Tensor:
+        """Gradient of the log likelihood in the latent vector, (cells, n_latent)."""
+        # whatever mode the caller is in; what was made in inference mode has to be copied
+        with torch.inference_mode(False), torch.enable_grad():
+            latent = latent.detach().clone().requires_grad_()
+            depth = torch.cat([depths[name].clone() for name in self.assays], dim=1)
+            known = None if codes is None else {name: c.clone() for name, c in codes.items()}
+            decoded = self.decode(torch.cat([latent, depth], dim=1), known)
+            given = {name: c.clone() for name, c in seen.items()}
+            loss = self.reconstruction_loss(given, decoded).sum()
+            return -torch.autograd.grad(loss, latent)[0]
+
+    def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """Centre and scale of the diffusion's space, given moments of the state (n_state,)."""
+        return mean, variance.sqrt()
+
+    # -- state -> counts -------------------------------------------------------------------------
+
+    def decode(self, state: Tensor, codes: Codes = None) -> dict[str, Any]:
+        """Distribution of the counts (cells, features) given states (cells, n_state) and conditions."""
+        own = self._own_states(state)
+        return {name: assay.decode(own[name], codes) for name, assay in self._each()}
+
+    def with_library_size(self, state: Tensor, library_size: Mapping[str, Tensor]) -> Tensor:
+        """States (cells, n_state) with library sizes (cells,) of some assays in place of their own."""
+        latent, *depths = state.split([self.n_latent, *[1] * len(self.assays)], dim=1)
+        for i, (name, assay) in enumerate(self._each()):
+            if name in library_size:
+                depths[i] = assay.depth_of_size(library_size[name])
+        return torch.cat([latent, *depths], dim=1)
+
+    def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> dict[str, Tensor]:
+        """Counts (cells, features) for states (cells, n_state) and conditions."""
+        own = self._own_states(state)
+        return {name: assay.draw(own[name], uniform, codes) for name, assay in self._each()}
+
+    def layers(self, state: Tensor) -> dict[str, Tensor]:
+        """Layers beside the counts: none."""
+        return {}
+
+    # -- what is minimised -----------------------------------------------------------------------
+
+    def reconstruction_loss(self, counts: Counts, decoded: Mapping[str, Any]) -> Tensor:
+        """Negative log likelihood of the counts of all assays, (cells,), in nats."""
+        losses = [assay.loss(counts[name], decoded[name]) for name, assay in self._each()]
+        return torch.stack(losses).sum(0)
+
+    def kl(self, mean: Tensor, sd: Tensor, codes: Codes = None) -> Tensor:
+        """KL divergence of the latent posterior from the prior, (cells,), depths left out."""
+        prior_mean, prior_sd = self.prior(codes, len(mean))
+        shift = (mean[:, : self.n_latent] - prior_mean) / prior_sd
+        ratio = sd[:, : self.n_latent] / prior_sd
+        return (0.5 * (shift**2 + ratio**2 - 1) - ratio.log()).sum(1)
+
+    def priors(self) -> Iterator[WeightPrior]:
+        """Priors of the assays' weights."""
+        for _, assay in self._each():
+            yield from assay.priors()
+
+    # -- after the codec's training --------------------------------------------------------------
+
+    def clear_calibration(self) -> None:
+        """Take the calibrations of all assays back."""
+        for _, assay in self._each():
+            assay.clear_calibration()
+
+    def calibrate(
+        self, states: Tensor, counts: Mapping[str, sp.csr_matrix], codes: Codes = None
+    ) -> None:
+        """Fit what each assay draws at states of training cells to their counts.
+
+        Parameters
+        ----------
+        states
+            States (cells, n_state) whose decoded mixture should have the marginals of the data.
+        counts
+            Counts of the training cells, (cells, features) by assay; row i of the states belongs to
+            cell i.
+        codes
+            Conditions of the training cells, (cells,) by name; None where none is known.
+        """
+        own = self._own_states(states)
+        for name, assay in self._each():
+            assay.calibrate(own[name], counts[name], codes)
+
+    def _each(self) -> Iterator[tuple[str, Assay]]:
+        for name, assay in self.assays.items():
+            yield name, cast(Assay, assay)
+
+    def _own_states(self, state: Tensor) -> dict[str, Tensor]:
+        """Latent vector and own depth of each assay, (cells, n_latent + 1)."""
+        latent, *depths = state.split([self.n_latent, *[1] * len(self.assays)], dim=1)
+        own = (torch.cat([latent, depth], dim=1) for depth in depths)
+        return dict(zip(self.assays, own, strict=True))
+
+
+def _product(
+    mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the product of two Gaussians, the second of them evidence."""
+    weight = sd**2 / (sd**2 + other_sd**2)  # of the evidence
+    return mean + weight * (other_mean - mean), weight.sqrt() * other_sd

@@ -1,0 +1,34 @@
+"""Named conditions: from registered columns to a request in the user's words to codes of each cell."""
+
+from scdit.conditions._columns import check_conditions
+from scdit.conditions._composition import Composition
+from scdit.conditions._condition import Category, Condition, Number
+from scdit.conditions._fields import condition_fields, registered_conditions
+from scdit.conditions._library_sizes import (
+    LibrarySize,
+    describe_library_size,
+    is_distribution,
+    resolve_library_sizes,
+)
+from scdit.conditions._requests import Request, name_requests, resolve_codes, resolve_n
+from scdit.conditions._tables import conditions_like, names_of_rows
+
+__all__ = [
+    "Category",
+    "Composition",
+    "Condition",
+    "LibrarySize",
+    "Number",
+    "Request",
+    "check_conditions",
+    "condition_fields",
+    "conditions_like",
+    "describe_library_size",
+    "is_distribution",
+    "name_requests",
+    "names_of_rows",
+    "registered_conditions",
+    "resolve_codes",
+    "resolve_library_sizes",
+    "resolve_n",
+]

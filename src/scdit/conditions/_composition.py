@@ -1,0 +1,105 @@
+"""The training cells that conditions, where they are not given, are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from scdit.nn import DROPPED
+
+_NEAREST = 20  # those like a given number are drawn from a twentieth of the cells, or so many
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The cells a model was trained on, as far as generation needs them.
+
+    Parameters
+    ----------
+    codes
+        Code (int64) or value (float64) of every training cell in each condition, by name, (cells,).
+    library_size
+        Total counts of every training cell, float64 (cells,).
+    """
+
+    codes: dict[str, np.ndarray]
+    library_size: np.ndarray
+
+    def draw(
+        self, given: Mapping[str, np.ndarray], n: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Indices of `n` training cells, each drawn among those that share the given conditions.
+
+        Where no training cell has a combination, cells that share its first condition are used.
+        For numbers, the nearest cells are. A condition that is not given is drawn from cells that
+        have it.
+        """
+        everyone = np.arange(len(self.library_size))
+        for name in self.codes.keys() - given.keys():
+            if not _is_number(self.codes[name]):
+                known = self.codes[name][everyone] != DROPPED
+                everyone = _unless_empty(everyone[known], everyone)
+        categories = {k: v for k, v in given.items() if not _is_number(v)}
+        numbers = [name for name in given if name not in categories]
+        rows = np.empty(n, dtype=np.int64)
+        for combination, cells in _groups(categories, n):
+            pool = everyone
+            for name, code in combination.items():
+                pool = _unless_empty(pool[self.codes[name][pool] == code], pool)
+            if numbers:
+                rows[cells] = self._nearest({k: given[k][cells] for k in numbers}, pool, rng)
+            else:
+                rows[cells] = rng.choice(pool, size=len(cells))
+        return rows
+
+    def _nearest(
+        self, values: Mapping[str, np.ndarray], pool: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """For each cell's values one of the nearest cells of the pool, ties included."""
+        scale = {name: self.codes[name].std() or 1.0 for name in values}
+        wanted = np.stack([values[name] / scale[name] for name in values], axis=1)
+        there = np.stack([self.codes[name][pool] / scale[name] for name in values], axis=1)
+        groups = [cells for _, cells in _groups(values, len(wanted))]
+        points = wanted[[cells[0] for cells in groups]]
+        k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST))
+        tree = cKDTree(there)
+        radius = tree.query(points, k=[k])[0].ravel()
+        radius *= 1 + 1e-12  # rounding must not lose the last
+        rows = np.empty(len(wanted), dtype=np.int64)
+        for point, distance, cells in zip(points, radius, groups, strict=True):
+            near = pool[tree.query_ball_point(point, distance, return_sorted=True)]
+            rows[cells] = rng.choice(near, size=len(cells))
+        return rows
+
+    def unseen(self, given: Mapping[str, np.ndarray]) -> list[dict[str, int]]:
+        """Combinations of given categories that no training cell has."""
+        n = len(next(iter(given.values()), []))
+        return [
+            combination
+            for combination, _ in _groups(given, n)
+            if not np.logical_and.reduce(
+                [self.codes[k] == v for k, v in combination.items()]
+            ).any()
+        ]
+
+
+def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int], np.ndarray]]:
+    """Each combination of codes with the positions of its cells, in order of the codes."""
+    if not codes:
+        return [({}, np.arange(n))]
+    which = pd.DataFrame(dict(codes)).groupby(list(codes), sort=True).ngroup().to_numpy()
+    order = np.argsort(which, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
+    return [({name: code[cells[0]] for name, code in codes.items()}, cells) for cells in groups]
+
+
+def _is_number(codes: np.ndarray) -> bool:
+    return np.issubdtype(codes.dtype, np.floating)
+
+
+def _unless_empty(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return part if len(part) else whole

@@ -1,0 +1,76 @@
+"""Library sizes that are asked for: drawn from training cells, from a distribution, or given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from scdit.conditions._composition import Composition
+
+LibrarySize: TypeAlias = str | float | Sequence[float] | tuple[str, float, float]
+
+_MAX_LIBRARY_SIZE = 1e9  # counts are 32-bit integers
+_LOGNORMAL = "lognormal"
+
+
+def resolve_library_sizes(
+    request: LibrarySize,
+    composition: Composition,
+    codes: Mapping[str, np.ndarray],
+    n: int,
+    rng: np.random.Generator,
+) -> np.ndarray | None:
+    """Library sizes (n,) that replace the generated ones, or None to keep these.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or a size is out of range.
+    """
+    if isinstance(request, str):
+        if request == "model":
+            return None
+        if request == "empirical":
+            return composition.library_size[composition.draw(codes, n, rng)]
+        raise ValueError(
+            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, one number "
+            "per cell, or ('lognormal', mean, sd)"
+        )
+    if is_distribution(request):
+        _, mean, sd = request  # type: ignore[misc]
+        if not (np.isfinite([mean, sd]).all() and sd >= 0):
+            raise ValueError(f"library_size: the sd of {request!r} must be 0 or more, both finite")
+        sizes = np.exp(rng.normal(mean, sd, n))
+    else:
+        sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
+    if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
+        raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
+    return sizes
+
+
+def is_distribution(request: object) -> bool:
+    """Whether a library size is ``("lognormal", mean, sd)``.
+
+    Raises
+    ------
+    ValueError
+        If it begins like one and is none.
+    """
+    if not isinstance(request, tuple) or not request or not isinstance(request[0], str):
+        return False
+    numbers = [isinstance(v, int | float | np.number) for v in request[1:]]
+    if request[0] != _LOGNORMAL or len(numbers) != 2 or not all(numbers):
+        raise ValueError(
+            f"library_size: {request!r} is no distribution; write ('lognormal', mean, sd), both of "
+            "the natural logarithm"
+        )
+    return True
+
+
+def describe_library_size(request: LibrarySize) -> str:
+    """A library size as it stands in the provenance."""
+    if isinstance(request, str):
+        return request
+    return "lognormal({:g}, {:g})".format(*request[1:]) if is_distribution(request) else "given"  # type: ignore[index]

@@ -1,0 +1,76 @@
+"""Conditions that come as a table: one row, or one cell of another AnnData, per new cell."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import pandas as pd
+from anndata import AnnData
+
+from scdit.conditions._condition import Condition
+
+
+def conditions_like(
+    conditions: Sequence[Condition], table: pd.DataFrame | None, like: AnnData | None
+) -> pd.DataFrame | None:
+    """The table of conditions that is given, or that of the cells `like` which one is asked for.
+
+    Raises
+    ------
+    TypeError
+        If the table is no data frame, or `like` no AnnData.
+    ValueError
+        If both are given, a table is empty, or `like` lacks a condition.
+    """
+    if like is None:
+        if table is not None and not isinstance(table, pd.DataFrame):
+            raise TypeError(f"conditions must be a DataFrame, got {type(table).__name__}")
+        if table is not None and 0 in table.shape:
+            raise ValueError("conditions has no rows or no columns")
+        return table
+    if table is not None:
+        raise ValueError("give conditions= or like=, not both")
+    if not isinstance(like, AnnData):
+        raise TypeError(f"like must be an AnnData, got {type(like).__name__}")
+    keys = [condition.key for condition in conditions]
+    missing = [key for key in keys if key not in like.obs]
+    if missing:
+        raise ValueError(f"like.obs lacks the conditions {', '.join(missing)}")
+    return like.obs[keys]
+
+
+def names_of_rows(table: pd.DataFrame, default: pd.Index, taken: pd.Index | None) -> pd.Index:
+    """Names for the cells of a table of conditions: its index, or the default where that is none.
+
+    Parameters
+    ----------
+    table
+        The conditions.
+    default
+        The names that the cells would have otherwise.
+    taken
+        Names of training cells, which new cells must not have; None if they are not known.
+
+    Warns
+    -----
+    UserWarning
+        If the index has names, but some occur twice or belong to training cells; it points to the
+        caller of the function that called this.
+    """
+    if isinstance(table.index, pd.RangeIndex):
+        return default
+    names = table.index.astype(str)
+    problem = None
+    if not names.is_unique:
+        problem = "repeats names"
+    elif taken is not None and names.isin(taken).any():
+        problem = "names training cells"
+    if problem is None:
+        return names
+    warnings.warn(
+        f"the index of conditions {problem}: the new cells have names of their own",
+        UserWarning,
+        stacklevel=3,
+    )
+    return default
