@@ -13,7 +13,7 @@ import torch
 from anndata import AnnData
 from tqdm import tqdm
 
-from scdit._checks import check_positive_int
+from scdit._checks import check_int
 from scdit.conditions import (
     Composition,
     LibrarySize,
@@ -138,7 +138,7 @@ class GenerateMixin(SamplingMixin):
         if like is not None:  # which a model without conditions takes no column of
             sizes_of["like"] = like.obs_names
         n = resolve_n(n, requests | sizes_of)
-        check_positive_int("batch_size", batch_size)
+        check_int("batch_size", batch_size)
 
         noise, composition = KeyedNoise(rng), Composition(**self.composition_)
         codes = resolve_codes(

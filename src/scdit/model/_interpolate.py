@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
-from scdit._checks import check_positive_int, did_you_mean
+from scdit._checks import check_int, did_you_mean
 from scdit.conditions import Category, Composition, Number, resolve_codes
 from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._sampling import SamplingMixin
@@ -90,9 +90,9 @@ class InterpolateMixin(SamplingMixin):
             raise RuntimeError("this model is not trained: call model.train() first")
         if self.module.context_names:
             raise ValueError("interpolate needs states that hold the library size: codec='latent'")
-        check_positive_int("n", n)
-        check_positive_int("batch_size", batch_size)
-        check_positive_int("steps", steps)
+        check_int("n", n)
+        check_int("batch_size", batch_size)
+        check_int("steps", steps)
         if steps < 2:
             raise ValueError("steps must be at least 2, the two ends")
         self.module.eval()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdit._checks import check_positive_int
+from scdit._checks import check_int
 from scdit.conditions import (
     Composition,
     Condition,
@@ -109,7 +109,7 @@ class SamplingMixin:
             known = ", ".join(sampler_names())
             raise ValueError(f"unknown sampler {sampler!r}: choose one of {known}")
         n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
-        check_positive_int("n_steps", n_steps)
+        check_int("n_steps", n_steps)
         self.module.eval()
         return time_grid(int(n_steps), self.module.schedule, spacing), {
             "sampler": sampler,

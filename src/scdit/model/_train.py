@@ -11,7 +11,7 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
-from scdit._checks import check_positive_int
+from scdit._checks import check_int
 from scdit.conditions import Condition, Number
 from scdit.model._counts import check_counts
 from scdit.module import RNA, SCDiTModule
@@ -173,6 +173,6 @@ def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, 
         raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(defaults)}")
     for phase, value in values.items():
         if type(defaults[phase]) is int:
-            check_positive_int(f"{name} of the {phase}", value)
+            check_int(f"{name} of the {phase}", value)
             values[phase] = int(value)
     return values
