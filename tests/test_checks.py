@@ -32,7 +32,7 @@ def test_integers_and_their_range():
     for value, low, high, allowed in [
         (0, 1, None, "a positive integer"),
         (-1, 0, None, "a non-negative integer"),
-        (7, 2, 6, "an integer from 2 to 6"),
+        (7, 2, 6, "an integer of at least 2 and at most 6"),
         (1, 2, None, "an integer of at least 2"),
     ]:
         with pytest.raises(ValueError, match=f"n must be {allowed}, got {value}"):

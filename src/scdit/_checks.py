@@ -25,12 +25,11 @@ def check_int(name: str, value: Any, low: int = 1, high: int | None = None) -> i
     """
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or value < low or (high is not None and value > high):
-        if high is not None:
-            allowed = f"an integer from {low} to {high}"
-        else:
-            allowed = {0: "a non-negative integer", 1: "a positive integer"}.get(
-                low, f"an integer of at least {low}"
-            )
+        allowed = {0: "a non-negative integer", 1: "a positive integer"}.get(
+            low, f"an integer of at least {low}"
+        )
+        if high is not None and whole and value > high:
+            allowed += f" and at most {high}"
         raise ValueError(f"{name} must be {allowed}, got {shown(value)}")
     return int(value)
 
@@ -184,3 +183,9 @@ def shown(value: object, most: int = 60) -> str:
     """A value as it stands in a message: short."""
     text = " ".join(repr(value).split())
     return text if len(text) <= most else f"{text[: most - 4]} ..."
+
+
+def shortened(names: Collection[object], most: int = 20) -> str:
+    """Names with commas between them, only the first if they are many."""
+    some = ", ".join(str(name) for name in list(names)[:most])
+    return some if len(names) <= most else f"{some}, ... ({len(names)} in all)"

@@ -49,7 +49,7 @@ def generate(model, *args, **kwargs):
 
 def test_conditions_come_back_as_they_were(model):
     new = generate(model, 200)
-    assert list(new.obs) == ["cell_type", "dose", "age"]
+    assert list(new.obs) == ["cell_type", "dose", "age", "scdit_generated"]
     assert list(new.obs["cell_type"].cat.categories) == ["B", "NK", "T"]
     assert list(new.obs["dose"].cat.categories) == ["none", "low", "high"]
     assert new.obs["dose"].cat.ordered
@@ -186,7 +186,9 @@ def test_all_conditions_given_need_no_training_cells(model, monkeypatch):
 def test_a_number_may_be_minus_one():
     """Which is the code of a category that is missing."""
     dose = np.repeat([-1.0, 0.0, 1.0], 100)
-    rows = Composition({"dose": dose}, np.ones(300)).draw({}, 3000, np.random.default_rng(0))
+    rows = Composition({"dose": dose}, np.ones(300)).draw(
+        {}, np.random.default_rng(0).random(3000)
+    )
     assert np.bincount((dose[rows] + 1).astype(int)).min() > 900
 
 
@@ -252,7 +254,7 @@ def test_cells_are_drawn_among_the_nearest_and_all_that_are_as_near():
         away = sum(((codes[k] - v) / codes[k].std()) ** 2 for k, v in given.items())
         near = np.flatnonzero(away <= np.sort(away)[200 // 20 - 1])
         wanted = {k: np.full(5000, v) for k, v in given.items()}
-        rows = composition.draw(wanted, 5000, np.random.default_rng(1))
+        rows = composition.draw(wanted, np.random.default_rng(1).random(5000))
         np.testing.assert_array_equal(np.unique(rows), near)
 
 

@@ -114,7 +114,9 @@ def test_names_are_kept_by_a_saved_model(model, tmp_path):
     table = pd.DataFrame({"batch": ["two", "one"], "type": ["A", "B"]}, index=["x", "y"])
     new = loaded.generate(conditions=table, silent=True)
     pd.testing.assert_frame_equal(
-        new.obs.astype(str), table[["type", "batch"]].astype(str), check_names=False
+        new.obs[["type", "batch"]].astype(str),
+        table[["type", "batch"]].astype(str),
+        check_names=False,
     )
 
 

@@ -63,7 +63,7 @@ def test_form(trained):
     assert np.issubdtype(path.X.dtype, np.integer)
     assert path.obs["scdit_weight"].tolist() == [0.0] * 10 + [0.5] * 10 + [1.0] * 10
     assert path.obs["scdit_path"].tolist() == list(range(10)) * 3
-    assert list(path.obs) == ["scdit_weight", "scdit_path", "batch"]
+    assert list(path.obs) == ["scdit_weight", "scdit_path", "scdit_generated", "batch"]
     assert set(path.obs["batch"]) == {"one"}
     assert path.obs_names.is_unique
     again = trained.interpolate(

@@ -9,11 +9,13 @@ from scdit.conditions._library_sizes import (
     describe_library_size,
     is_distribution,
     resolve_library_sizes,
+    sizes_per_cell,
 )
-from scdit.conditions._requests import Request, name_requests, resolve_codes, resolve_n
-from scdit.conditions._tables import conditions_like, names_of_rows
+from scdit.conditions._requests import MAX_CELLS, Request, name_requests, resolve_codes, resolve_n
+from scdit.conditions._tables import conditions_like, name_hashes, names_of_rows
 
 __all__ = [
+    "MAX_CELLS",
     "Category",
     "Composition",
     "Condition",
@@ -25,10 +27,12 @@ __all__ = [
     "conditions_like",
     "describe_library_size",
     "is_distribution",
+    "name_hashes",
     "name_requests",
     "names_of_rows",
     "registered_conditions",
     "resolve_codes",
     "resolve_library_sizes",
     "resolve_n",
+    "sizes_per_cell",
 ]

@@ -29,14 +29,19 @@ class Composition:
     codes: dict[str, np.ndarray]
     library_size: np.ndarray
 
-    def draw(
-        self, given: Mapping[str, np.ndarray], n: int, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Indices of `n` training cells, each drawn among those that share the given conditions.
+    def draw(self, given: Mapping[str, np.ndarray], numbers: np.ndarray) -> np.ndarray:
+        """Indices of training cells (n,), each drawn among those that share the given conditions.
 
         Where no training cell has a combination, cells that share its first condition are used.
         For numbers, the nearest cells are. A condition that is not given is drawn from cells that
         have it.
+
+        Parameters
+        ----------
+        given
+            Codes (n,) by condition.
+        numbers
+            Uniform in [0, 1), (n,): what each cell is drawn with, whatever else is drawn.
         """
         everyone = np.arange(len(self.library_size))
         for name in self.codes.keys() - given.keys():
@@ -44,20 +49,21 @@ class Composition:
                 known = self.codes[name][everyone] != DROPPED
                 everyone = _unless_empty(everyone[known], everyone)
         categories = {k: v for k, v in given.items() if not _is_number(v)}
-        numbers = [name for name in given if name not in categories]
-        rows = np.empty(n, dtype=np.int64)
-        for combination, cells in _groups(categories, n):
+        values = [name for name in given if name not in categories]
+        rows = np.empty(len(numbers), dtype=np.int64)
+        for combination, cells in _groups(categories, len(numbers)):
             pool = everyone
             for name, code in combination.items():
                 pool = _unless_empty(pool[self.codes[name][pool] == code], pool)
-            if numbers:
-                rows[cells] = self._nearest({k: given[k][cells] for k in numbers}, pool, rng)
+            if values:
+                own = {k: given[k][cells] for k in values}
+                rows[cells] = self._nearest(own, pool, numbers[cells])
             else:
-                rows[cells] = rng.choice(pool, size=len(cells))
+                rows[cells] = _pick(pool, numbers[cells])
         return rows
 
     def _nearest(
-        self, values: Mapping[str, np.ndarray], pool: np.ndarray, rng: np.random.Generator
+        self, values: Mapping[str, np.ndarray], pool: np.ndarray, numbers: np.ndarray
     ) -> np.ndarray:
         """For each cell's values one of the nearest cells of the pool, ties included."""
         scale = {name: self.codes[name].std() or 1.0 for name in values}
@@ -72,7 +78,7 @@ class Composition:
         rows = np.empty(len(wanted), dtype=np.int64)
         for point, distance, cells in zip(points, radius, groups, strict=True):
             near = pool[tree.query_ball_point(point, distance, return_sorted=True)]
-            rows[cells] = rng.choice(near, size=len(cells))
+            rows[cells] = _pick(near, numbers[cells])
         return rows
 
     def unseen(self, given: Mapping[str, np.ndarray]) -> list[dict[str, int]]:
@@ -95,6 +101,11 @@ def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int
     order = np.argsort(which, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
     return [({name: code[cells[0]] for name, code in codes.items()}, cells) for cells in groups]
+
+
+def _pick(pool: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """One of the pool for each number in [0, 1)."""
+    return pool[(numbers * len(pool)).astype(np.int64)]
 
 
 def _is_number(codes: np.ndarray) -> bool:

@@ -9,10 +9,11 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from scdit._checks import did_you_mean
+from scdit._checks import did_you_mean, shortened
 from scdit.nn import CONTINUOUS, DROPPED
 
 _BEYOND = 0.1  # of the training range: a number further outside is far out
+_ABSURD = 10.0  # training ranges: a number further outside cannot be meant
 
 
 @dataclass(frozen=True)
@@ -53,26 +54,43 @@ class Category:
         ValueError
             If a name is unknown, the message lists the known ones, or missing where it must not be.
         """
-        wanted = pd.Index(names, dtype=object)
-        none = np.asarray(wanted.isna())
-        if self.unlabeled is not None:
-            none |= np.asarray(wanted == self.unlabeled)
-        elif none.any():
-            raise ValueError(f"{self.key}: {none.sum()} of {len(wanted)} values are missing")
-        codes = pd.Index(self.categories).get_indexer(wanted)
-        if (codes[~none] < 0).any():  # numbers as text, or text as numbers
-            codes = pd.Index(self.categories.astype(str)).get_indexer(wanted.astype(str))
-        if (codes[~none] < 0).any():
-            unknown = str(wanted[~none & (codes < 0)][0])
+        try:
+            which, distinct = pd.factorize(_object_array(names))  # missing values have -1
+        except TypeError as error:
+            raise ValueError(f"{self.key}: names must be text or numbers") from error
+        if self.unlabeled is None and (which < 0).any():
+            raise ValueError(f"{self.key}: {(which < 0).sum()} of {len(which)} values are missing")
+        codes = self.find(distinct)
+        none = np.array([self.unlabeled is not None and v == self.unlabeled for v in distinct])
+        unknown = (codes == DROPPED) & ~none.astype(bool)
+        if unknown.any():
+            name = str(distinct[unknown][0])
             raise ValueError(
-                f"unknown {self.key} {unknown!r}; known: {', '.join(map(str, self.categories))}"
-                + did_you_mean(unknown, self.categories)
+                f"unknown {self.key} {name!r}; known: {shortened(self.categories)}"
+                + did_you_mean(name, self.categories)
             )
-        return np.where(none, DROPPED, codes).astype(np.int64)
+        return np.append(codes, DROPPED)[which].astype(np.int64)
+
+    def find(self, names: Sequence[object]) -> np.ndarray:
+        """Codes of distinct names, :data:`scdit.nn.DROPPED` where a name is unknown.
+
+        Numbers may be given as text, and text that is a number as a number: ``1``, ``1.0`` and ``"1"``
+        are the same category.
+        """
+        code_of: dict[object, int] = {}
+        for code, name in enumerate(self.categories.tolist()):
+            code_of.setdefault(_text(name), code)
+            code_of[name] = code
+        return np.array(
+            [code_of.get(name, code_of.get(_text(name), DROPPED)) for name in names],
+            dtype=np.int64,
+        )
 
     def decode(self, codes: np.ndarray) -> pd.Categorical:
         """Codes as a categorical with all training categories, and "unlabeled" if it occurs."""
         categories = pd.Index(self.categories)
+        if self.unlabeled is not None:  # one type of names: others cannot be written to a file
+            categories = pd.Index([_text(name) for name in self.categories])
         if (codes == DROPPED).any():
             categories = categories.append(pd.Index([self.unlabeled]))
             codes = np.where(codes == DROPPED, len(self.categories), codes)
@@ -116,14 +134,24 @@ class Number:
         Raises
         ------
         ValueError
-            If a value is not a finite number.
+            If a value is not a finite number, or more than ten training ranges away.
         """
         try:
-            numbers = np.asarray(values, dtype=np.float64)
+            given = _object_array(values)
+            if any(isinstance(v, str | bool | np.bool_) for v in given):
+                raise TypeError
+            numbers = given.astype(np.float64)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{self.key} is a number, got {list(values)[0]!r}") from error
         if not np.isfinite(numbers).all():
             raise ValueError(f"{self.key}: values must be finite numbers, got NaN or infinity")
+        scale = max(self.high - self.low, self.sd)
+        absurd = (numbers < self.low - _ABSURD * scale) | (numbers > self.high + _ABSURD * scale)
+        if absurd.any():
+            raise ValueError(
+                f"{self.key} of {numbers[absurd][0]:g} is too far outside the training cells' range, "
+                f"{self.low:g} to {self.high:g}"
+            )
         return numbers
 
     def decode(self, values: np.ndarray) -> np.ndarray:
@@ -144,3 +172,17 @@ class Number:
 
 
 Condition: TypeAlias = Category | Number
+
+
+def _object_array(values: Sequence[object]) -> np.ndarray:
+    """Values (n,) as they are, whatever they are."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = list(values)
+    return array
+
+
+def _text(name: object) -> str:
+    """A name as text: whole numbers without a point, so that 1 and 1.0 are one name."""
+    if isinstance(name, float | np.floating) and float(name).is_integer():
+        return str(int(name))
+    return str(name)

@@ -6,23 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from scipy.special import ndtri
 
+from scdit._checks import shown
 from scdit.conditions._composition import Composition
 
 LibrarySize: TypeAlias = str | float | Sequence[float] | tuple[str, float, float]
 
 _MAX_LIBRARY_SIZE = 1e9  # counts are 32-bit integers
 _LOGNORMAL = "lognormal"
+_LEAST = 2**-54  # uniform numbers may be zero, whose normal quantile is infinite
 
 
 def resolve_library_sizes(
     request: LibrarySize,
     composition: Composition,
     codes: Mapping[str, np.ndarray],
-    n: int,
-    rng: np.random.Generator,
+    numbers: np.ndarray,
 ) -> np.ndarray | None:
     """Library sizes (n,) that replace the generated ones, or None to keep these.
+
+    Parameters
+    ----------
+    request
+        As in ``generate``.
+    composition, codes
+        The training cells, and the conditions of the new ones.
+    numbers
+        Uniform in [0, 1), (n,): what each cell's size is drawn with.
 
     Raises
     ------
@@ -33,7 +44,7 @@ def resolve_library_sizes(
         if request == "model":
             return None
         if request == "empirical":
-            return composition.library_size[composition.draw(codes, n, rng)]
+            return composition.library_size[composition.draw(codes, numbers)]
         raise ValueError(
             f"unknown library_size {request!r}: choose 'model', 'empirical', a number, one number "
             "per cell, or ('lognormal', mean, sd)"
@@ -42,12 +53,33 @@ def resolve_library_sizes(
         _, mean, sd = request  # type: ignore[misc]
         if not (np.isfinite([mean, sd]).all() and sd >= 0):
             raise ValueError(f"library_size: the sd of {request!r} must be 0 or more, both finite")
-        sizes = np.exp(rng.normal(mean, sd, n))
+        with np.errstate(over="ignore"):  # refused below
+            sizes = np.exp(mean + sd * ndtri(numbers.clip(_LEAST)))
     else:
-        sizes = np.broadcast_to(np.asarray(request, dtype=np.float64), (n,)).copy()
+        sizes = np.broadcast_to(sizes_per_cell(request), numbers.shape).copy()
     if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
         raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
     return sizes
+
+
+def sizes_per_cell(request: object) -> np.ndarray:
+    """One number, (), or one per cell, (n,), float64.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    try:
+        sizes = np.asarray(request)
+        if sizes.ndim > 1 or sizes.dtype.kind not in "iuf":
+            raise TypeError
+    except (TypeError, ValueError) as error:  # of rows that differ in length, too
+        raise ValueError(
+            "library_size must be 'model', 'empirical', a number, one number per cell, or "
+            f"('lognormal', mean, sd), got {shown(request)}"
+        ) from error
+    return sizes.astype(np.float64)
 
 
 def is_distribution(request: object) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence, Set
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_scalar
 
-from scdit._checks import did_you_mean
+from scdit._checks import check_int, did_you_mean, shown
 from scdit.conditions._composition import Composition
 from scdit.conditions._condition import Category, Condition, Number
+from scdit.nn import DROPPED
 
 Request: TypeAlias = str | float | Mapping[str, int] | Sequence[str] | pd.Series | None
+"""One name, numbers of cells by name, or one name per cell."""
+
+MAX_CELLS = 10**8  # that are made in one call: more do not fit into any memory
 
 
 def name_requests(
@@ -22,8 +27,8 @@ def name_requests(
     batch: Request,
     covariates: Mapping[str, Request] | None,
     table: pd.DataFrame | None = None,
-) -> dict[str, Request]:
-    """Requests by the user's column.
+) -> dict[str, Any]:
+    """Requests by the user's column: each one name, a dict of numbers of cells, or a list.
 
     Parameters
     ----------
@@ -36,65 +41,127 @@ def name_requests(
 
     Raises
     ------
+    TypeError
+        If `covariates` is no mapping, or a request no name and no collection of names.
     ValueError
         If a condition was not registered, or is asked for twice.
     """
+    by_key = {condition.key: condition for condition in conditions}
     key_of = {condition.name: condition.key for condition in conditions}
-    requests: dict[str, Request] = {}
+    requests: dict[str, Any] = {}
     for name, request in {"labels": labels, "batch": batch}.items():
         if request is None:
             continue
         if name not in key_of:
             raise ValueError(f"{name}= needs a column: setup_anndata(adata, {name}_key=...)")
-        requests[key_of[name]] = request
+        key = key_of[name]
+        requests[key] = _normalised(by_key[key], request)
     known = [key for name, key in key_of.items() if name not in ("labels", "batch")]
+    if covariates is not None and not isinstance(covariates, Mapping):
+        raise TypeError(
+            f"covariates must be a mapping from columns to names, got {shown(covariates)}"
+        )
     for key, request in (covariates or {}).items():
         if key not in known:
             raise ValueError(
                 f"unknown covariate {key!r}; registered: {', '.join(known) or 'none'}"
+                + did_you_mean(key, known)
             )
-        requests[key] = request
+        requests[key] = _normalised(by_key[key], request)
     for key, column in () if table is None else table.items():
-        if key not in key_of.values():
+        if key not in by_key:
             raise ValueError(
                 f"conditions has the column {key!r}, which is not registered; registered: "
-                f"{', '.join(key_of.values()) or 'none'}" + did_you_mean(key, key_of.values())
+                f"{', '.join(by_key) or 'none'}" + did_you_mean(key, by_key)
             )
         if requests.get(key) is not None:
             raise ValueError(f"{key!r} is asked for twice: in conditions, and on its own")
-        requests[key] = column
+        requests[key] = column.tolist()
     return requests
 
 
-def resolve_n(n: int | None, requests: Mapping[str, object]) -> int:
+def _normalised(condition: Condition, request: Any) -> Any:
+    """A request as None, one name, a dict of numbers of cells, or a list of names."""
+    key = condition.key
+    if isinstance(request, pd.Series) and _is_numbers_of_cells(condition, request):
+        repeated = request.index[request.index.duplicated()]
+        if len(repeated):
+            raise ValueError(f"{key}: the index of the numbers of cells repeats {repeated[0]!r}")
+        request = request.to_dict()
+    if request is None or is_scalar(request):
+        return request
+    if isinstance(request, Set):
+        raise ValueError(f"{key}: a set has no order; give a list, or a mapping to numbers")
+    if isinstance(request, Mapping):
+        if not all(_is_count(count) for count in request.values()):
+            raise ValueError(f"{key}: the numbers of cells must be non-negative integers")
+        return {name: int(count) for name, count in request.items()}
+    if not isinstance(request, Iterable) or np.ndim(request) != 1:  # type: ignore[arg-type]
+        raise TypeError(
+            f"{key}: give one name, a mapping from names to numbers of cells, or one name per cell; "
+            f"got {shown(request)}"
+        )
+    return list(request)
+
+
+def _is_numbers_of_cells(condition: Condition, request: pd.Series) -> bool:
+    """Whether a series holds numbers of cells by name, as ``value_counts`` returns, not names.
+
+    Raises
+    ------
+    ValueError
+        If it could be both.
+    """
+    if isinstance(request.index, pd.RangeIndex) or isinstance(condition, Number):
+        return False
+    if not all(_is_count(value) for value in request):
+        return False
+    index = request.index
+    if isinstance(index, pd.MultiIndex) or (condition.find(index) == DROPPED).any():
+        return False
+    if (condition.find(request.unique()) == DROPPED).any():
+        return True
+    raise ValueError(
+        f"{condition.key}: this Series may hold names or numbers of cells; give a dict for numbers of "
+        "cells, a list for names"
+    )
+
+
+def resolve_n(
+    n: int | None, requests: Mapping[str, Any], lengths: Mapping[str, int] | None = None
+) -> int:
     """Number of cells that a call of ``generate`` asks for.
+
+    Parameters
+    ----------
+    n
+        The number, if it is given.
+    requests
+        Of conditions, see :func:`name_requests`.
+    lengths
+        Of other arguments that have one value per cell, by their names.
 
     Raises
     ------
     ValueError
         If it is not positive, or the requests contradict it.
     """
-    sizes = {} if n is None else {"n": n}
+    # a list: a column may be called n, too
+    sizes = [] if n is None else [("n", check_int("n", n, high=MAX_CELLS))]
     for key, request in requests.items():
-        if isinstance(request, Set):
-            raise ValueError(f"{key}: a set has no order; give a list, or a mapping to numbers")
         if isinstance(request, Mapping):
-            if not all(_is_count(count) for count in request.values()):
-                raise ValueError(f"{key}: the numbers of cells must be non-negative integers")
-            sizes[key] = sum(request.values())
-        elif request is not None and not np.isscalar(request):
-            sizes[key] = len(request)  # type: ignore[arg-type]
+            sizes.append((key, sum(request.values())))
+        elif isinstance(request, list):
+            sizes.append((key, len(request)))
+    sizes += (lengths or {}).items()
     if not sizes:
         raise ValueError("say how many cells to generate: n=..., or labels={name: number}")
-    if len(set(sizes.values())) > 1:
+    if len({size for _, size in sizes}) > 1:
         raise ValueError(
             "these ask for different numbers of cells: "
-            + ", ".join(f"{key} for {size}" for key, size in sizes.items())
+            + ", ".join(f"{key} for {size}" for key, size in sizes)
         )
-    total = next(iter(sizes.values()))
-    if not _is_count(total) or total < 1:
-        raise ValueError(f"n must be a positive integer, got {total!r}")
-    return int(total)
+    return check_int("n", sizes[0][1], high=MAX_CELLS)
 
 
 def _is_count(value: object) -> bool:
@@ -104,8 +171,8 @@ def _is_count(value: object) -> bool:
 def resolve_codes(
     conditions: Sequence[Condition],
     composition: Composition,
-    requests: Mapping[str, object],
-    n: int,
+    requests: Mapping[str, Any],
+    numbers: np.ndarray,
     rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Codes (n,) of every condition of the cells to generate.
@@ -117,12 +184,11 @@ def resolve_codes(
     composition
         The training cells: what is not asked for is drawn jointly from those that share what is.
     requests
-        By the user's column: None, one name, a mapping from names to numbers of cells, or one name
-        per cell. Numbers in the place of names for continuous conditions.
-    n
-        Number of cells.
+        See :func:`name_requests`.
+    numbers
+        Uniform in [0, 1), (n,): what each cell's conditions are drawn with.
     rng
-        Source of the draws.
+        Source of the order in which a second mapping is combined with the first.
 
     Raises
     ------
@@ -139,20 +205,20 @@ def resolve_codes(
         request = requests.get(condition.key)
         if request is None:
             continue
-        if np.isscalar(request):
-            codes = np.repeat(condition.encode([request]), n)
-        elif isinstance(request, Mapping):
+        if isinstance(request, Mapping):
             codes = np.repeat(condition.encode(list(request)), list(request.values()))
             # two mappings are combined independently: only the first keeps its order
             codes = rng.permutation(codes) if given else codes
+        elif isinstance(request, list):
+            codes = condition.encode(request)
         else:
-            codes = condition.encode(list(request))  # type: ignore[call-overload]
+            codes = np.repeat(condition.encode([request]), len(numbers))
         given[condition.name] = codes
     for message in _extrapolations(conditions, composition, given):
         warnings.warn(message, UserWarning, stacklevel=3)
     if len(given) == len(conditions):
         return given
-    rows = composition.draw(given, n, rng)
+    rows = composition.draw(given, numbers)
     return {c.name: given.get(c.name, composition.codes[c.name][rows]) for c in conditions}
 
 
@@ -176,14 +242,14 @@ def _extrapolations(
             names[condition.name] = condition
     unseen = composition.unseen({name: given[name] for name in names})
     if unseen:
-        shown = [
+        shown_ones = [
             " and ".join(
                 f"{names[k].key} {names[k].decode(np.array([v]))[0]!r}" for k, v in u.items()
             )
-            for u in unseen
+            for u in unseen[:3]
         ]
         messages.append(
-            f"no training cell has {'; or '.join(shown[:3])}{'; ...' if len(shown) > 3 else ''}: "
+            f"no training cell has {'; or '.join(shown_ones)}{'; ...' if len(unseen) > 3 else ''}: "
             "the model extrapolates"
         )
     return messages

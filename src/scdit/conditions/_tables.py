@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 
@@ -28,6 +29,9 @@ def conditions_like(
             raise TypeError(f"conditions must be a DataFrame, got {type(table).__name__}")
         if table is not None and 0 in table.shape:
             raise ValueError("conditions has no rows or no columns")
+        if table is not None and not table.columns.is_unique:
+            twice = table.columns[table.columns.duplicated()][0]
+            raise ValueError(f"conditions has the column {twice!r} twice")
         return table
     if table is not None:
         raise ValueError("give conditions= or like=, not both")
@@ -40,17 +44,20 @@ def conditions_like(
     return like.obs[keys]
 
 
-def names_of_rows(table: pd.DataFrame, default: pd.Index, taken: pd.Index | None) -> pd.Index:
-    """Names for the cells of a table of conditions: its index, or the default where that is none.
+def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> list[str] | None:
+    """Names for the cells of a table of conditions: its index, or None where that cannot name them.
 
     Parameters
     ----------
     table
         The conditions.
-    default
-        The names that the cells would have otherwise.
     taken
-        Names of training cells, which new cells must not have; None if they are not known.
+        :func:`name_hashes` of the training cells, whose names new cells must not have.
+
+    Raises
+    ------
+    ValueError
+        If the index has several levels.
 
     Warns
     -----
@@ -59,18 +66,27 @@ def names_of_rows(table: pd.DataFrame, default: pd.Index, taken: pd.Index | None
         caller of the function that called this.
     """
     if isinstance(table.index, pd.RangeIndex):
-        return default
+        return None
+    if isinstance(table.index, pd.MultiIndex):
+        raise ValueError(
+            "the index of conditions has several levels: call conditions.reset_index(drop=True)"
+        )
     names = table.index.astype(str)
     problem = None
-    if not names.is_unique:
-        problem = "repeats names"
-    elif taken is not None and names.isin(taken).any():
+    if table.index.hasnans or not names.is_unique:
+        problem = "repeats names, or lacks some"
+    elif np.isin(name_hashes(names), taken).any():
         problem = "names training cells"
     if problem is None:
-        return names
+        return names.tolist()
     warnings.warn(
         f"the index of conditions {problem}: the new cells have names of their own",
         UserWarning,
         stacklevel=3,
     )
-    return default
+    return None
+
+
+def name_hashes(names: pd.Index) -> np.ndarray:
+    """Sorted hashes (n,), int64, of names: enough to tell whether a name is one of them."""
+    return np.sort(pd.util.hash_array(names.to_numpy(dtype=object)).view(np.int64))

@@ -8,6 +8,7 @@ from scdit.diffusion._noise import KeyedNoise
 from scdit.diffusion._prediction import PREDICTIONS, convert, expected, target
 from scdit.diffusion._samplers import (
     SAMPLERS,
+    SPACINGS,
     sample,
     sampler_names,
     sampling_path,
@@ -19,6 +20,7 @@ __all__ = [
     "PREDICTIONS",
     "SAMPLERS",
     "SCHEDULES",
+    "SPACINGS",
     "Coefficients",
     "KeyedNoise",
     "Schedule",

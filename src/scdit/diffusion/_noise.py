@@ -20,12 +20,10 @@ class KeyedNoise:
     """
 
     def __init__(self, rng: int | np.random.Generator | np.random.SeedSequence | None = None):
-        self._entropy = np.random.default_rng(rng).integers(2**32, size=4).tolist()
-
-    @property
-    def token(self) -> str:
-        """Eight hexadecimal digits that identify this stream of numbers."""
-        return f"{self._entropy[0]:08x}"
+        # the seed that repeats these numbers, whatever they were asked for with
+        whole = isinstance(rng, int | np.integer)
+        self.seed = int(rng if whole else np.random.default_rng(rng).integers(2**63))  # type: ignore[arg-type]
+        self._entropy = np.random.default_rng(self.seed).integers(2**32, size=4).tolist()
 
     def generator(self, *key: int) -> np.random.Generator:
         """A generator for something that is not drawn per cell, such as conditions."""
@@ -38,6 +36,10 @@ class KeyedNoise:
     def uniform(self, start: int, stop: int, n: int, *key: int) -> np.ndarray:
         """Uniform float32 numbers in [0, 1), (stop - start, n), for the cells of a range."""
         return self._draw(start, stop, n, key, lambda g, s: g.random(s, np.float32))
+
+    def uniform_per_cell(self, n_cells: int, *key: int) -> np.ndarray:
+        """One uniform float64 number in [0, 1) for each of the first cells, (n_cells,)."""
+        return self._draw(0, n_cells, 1, key, lambda g, s: g.random(s))[:, 0]
 
     def _draw(self, start, stop, n, key, draw) -> np.ndarray:
         first, last = start // _BLOCK, (stop - 1) // _BLOCK

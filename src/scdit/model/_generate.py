@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ import torch
 from anndata import AnnData
 from tqdm import tqdm
 
-from scdit._checks import check_int
+from scdit._checks import check_bool, check_int, check_rng
 from scdit.conditions import (
     Composition,
     LibrarySize,
@@ -26,16 +25,23 @@ from scdit.conditions import (
     resolve_codes,
     resolve_library_sizes,
     resolve_n,
+    sizes_per_cell,
 )
 from scdit.diffusion import KeyedNoise
-from scdit.model._sampling import CONDITIONS, LIBRARY, SamplingMixin
+from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
+from scdit.model._names import cell_names
+from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER, SamplingMixin
 from scdit.module import RNA
+
+# settings of a call that its cells depend on
+_IN_NAMES = ("rng", "sampler", "n_steps", "spacing", "eta", "guidance_scale")
 
 
 class GenerateMixin(SamplingMixin):
     """Adds :meth:`generate` to the model."""
 
     adata: AnnData | None
+    name_hashes_: np.ndarray
     run_token_: str
     var_: pd.DataFrame
 
@@ -90,7 +96,7 @@ class GenerateMixin(SamplingMixin):
         eta
             Noise added by ddim, 0 (default) to 1 (as much as ddpm).
         guidance_scale
-            Classifier-free guidance: 1 follows the data, more makes cells more typical of their
+            Classifier-free guidance, 0 to 100: 1 follows the data, more makes cells more typical of their
             conditions and less diverse, 0 ignores the conditions. A mapping from columns to scales
             guides each condition on its own, those it does not name with scale 1. Scales other
             than 0 and 1 double the cost, or more with a mapping.
@@ -103,7 +109,10 @@ class GenerateMixin(SamplingMixin):
             cells are empty.
         rng
             Seed or generator, see :func:`numpy.random.default_rng`; a generator is advanced. The
-            same seed and `batch_size` give the same cells, bit for bit, on one machine.
+            same seed and `batch_size` give the same cells, bit for bit, on one machine. Everything that
+            is drawn belongs to the index of a cell: the first 100 of 200 cells are those of a call for
+            100. Only where two mappings are combined does the number of cells matter. Cells have the
+            same name only if they are the same cells.
         batch_size
             Cells computed at once: a matter of memory and speed only.
         silent
@@ -112,8 +121,9 @@ class GenerateMixin(SamplingMixin):
         Returns
         -------
         AnnData of `n` cells and the training genes: integer counts in ``X`` (CSR, int32), the
-        conditions in ``obs`` under their own names and categories, the training ``var``, and
-        ``uns["scdit"]`` with the settings of this call.
+        conditions in ``obs`` under their own names and categories, ``obs["scdit_generated"]`` (True),
+        the training ``var``, and ``uns["scdit"]`` with the settings of this call. Its ``"rng"`` is the
+        seed that repeats the call, also where none was given.
 
         Raises
         ------
@@ -127,30 +137,33 @@ class GenerateMixin(SamplingMixin):
         -----
         UserWarning
             If the model has to extrapolate: no training cell has the categories asked for together,
-            or a number is far outside the training cells' range. If the index of `conditions` cannot
-            name the new cells.
+            or a number is far outside the training cells' range. If library sizes are far from those of
+            the training cells. If the index of `conditions` cannot name the new cells.
         """
         times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
+        check_int("batch_size", batch_size)
+        check_bool("silent", silent)
         library_size = self._library_size(library_size)
         table = conditions_like(self._conditions, conditions, like)
         requests = name_requests(self._conditions, labels, batch, covariates, table)
-        sizes_of = _per_cell("library_size", library_size)
-        if like is not None:  # which a model without conditions takes no column of
-            sizes_of["like"] = like.obs_names
-        n = resolve_n(n, requests | sizes_of)
-        check_int("batch_size", batch_size)
-
-        noise, composition = KeyedNoise(rng), Composition(**self.composition_)
+        lengths = _lengths(library_size, like)
+        n = resolve_n(n, requests, lengths)
+        names = None
+        if conditions is not None:
+            names = names_of_rows(conditions, self.name_hashes_)
+        noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
         codes = resolve_codes(
-            self._conditions, composition, requests, n, noise.generator(CONDITIONS)
+            self._conditions,
+            composition,
+            requests,
+            noise.uniform_per_cell(n, CONDITIONS),
+            noise.generator(ORDER),
         )
         sizes = resolve_library_sizes(
-            library_size,
-            composition,
-            codes,
-            n,
-            noise.generator(LIBRARY),
+            library_size, composition, codes, noise.uniform_per_cell(n, LIBRARY)
         )
+        if sizes is not None:
+            warn_of_sizes(sizes, composition.library_size)
 
         module, counts, layers = self.module, [], defaultdict(list)
         for start in tqdm(range(0, n, batch_size), "Generating", disable=silent, unit="batch"):
@@ -162,7 +175,7 @@ class GenerateMixin(SamplingMixin):
                 state = module.codec.with_library_size(state, {RNA: given})
             told = self._codes_to_decode(batch_codes, options["guidance_scale"])
             drawn = module.draw_counts(state, cells, noise, told)[RNA]
-            counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
+            counts.append(sp.csr_matrix(as_integers(drawn)))
             for name, layer in module.codec.layers(state).items():
                 layers[name].append(sp.csr_matrix(layer.cpu().numpy()))
 
@@ -176,32 +189,38 @@ class GenerateMixin(SamplingMixin):
             else float(guidance_scale),
             "library_size": describe_library_size(library_size),
             # as text: a seed may be too long for the integers of an h5ad file
-            "rng": str(rng) if isinstance(rng, int | np.integer) else type(rng).__name__,
+            "rng": str(noise.seed),
             "batch_size": batch_size,
             "conditions": [condition.key for condition in self._conditions],
         }
-        new = self._assemble(sp.vstack(counts, format="csr"), codes, noise.token, settings)
+        x = sp.vstack(counts, format="csr")
+        if sizes is None:
+            warn_of_depths(x, composition.library_size)
+        if names is None:
+            # the batch size is not a part of it, which changes one count in a hundred thousand
+            common = [
+                self.run_token_,
+                *(f"{k}={v}" for k, v in settings.items() if k in _IN_NAMES),
+            ]
+            own = [*codes.values(), *([] if sizes is None else [sizes])]
+            names = cell_names(";".join(common), own, n)
+        obs = self._obs(codes, names)
+        obs[GENERATED] = True
+        new = AnnData(X=x, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
         new.layers.update({k: sp.vstack(parts, format="csr") for k, parts in layers.items()})
-        if conditions is not None:
-            taken = None if self.adata is None else self.adata.obs_names
-            new.obs_names = names_of_rows(conditions, new.obs_names, taken)
         return new
 
-    def _assemble(
-        self, counts: sp.csr_matrix, codes: Mapping[str, np.ndarray], token: str, settings: dict
-    ) -> AnnData:
-        # the token is drawn from the seed, the run from the training: no real cell has this name
-        names = [f"scdit-{self.run_token_}-{token}-{i}" for i in range(counts.shape[0])]
-        return AnnData(
-            X=counts, obs=self._obs(codes, names), var=self.var_.copy(), uns={"scdit": settings}
-        )
 
-
-def _per_cell(name: str, request: Any) -> dict[str, object]:
-    """A request that is one value per cell, as :func:`resolve_n` takes it."""
-    if isinstance(request, str) or is_distribution(request) or np.ndim(request) == 0:
-        return {}
-    return {name: request}
+def _lengths(library_size: LibrarySize, like: AnnData | None) -> dict[str, int]:
+    """Lengths of the arguments that have one value per cell, for :func:`resolve_n`."""
+    lengths = {}
+    if not (isinstance(library_size, str) or is_distribution(library_size)):
+        sizes = sizes_per_cell(library_size)
+        if sizes.ndim:
+            lengths["library_size"] = len(sizes)
+    if like is not None:  # which a model without conditions takes no column of
+        lengths["like"] = like.n_obs
+    return lengths
 
 
 def _version() -> str:

@@ -14,17 +14,21 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
-from scdit._checks import check_int, did_you_mean
-from scdit.conditions import Category, Composition, Number, resolve_codes
+from scdit._checks import check_bool, check_int, check_rng, check_rows, did_you_mean
+from scdit.conditions import MAX_CELLS, Category, Composition, Number, resolve_codes
 from scdit.diffusion import KeyedNoise, time_grid
-from scdit.model._sampling import SamplingMixin
+from scdit.model._depths import as_integers
+from scdit.model._names import cell_names
+from scdit.model._sampling import GENERATED, SamplingMixin
 from scdit.module import RNA
 from scdit.nn import DROPPED
 
 End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray
+_MAX_STEPS = 10_000  # cells on a path
 _N_STEPS = 20  # of the flow, in each direction
 _FIRST = 1e-3  # time at which the flow leaves the data, where every prediction is defined
 _TURN = 0.2  # time up to which it is followed: later, paths turn to wherever there are many cells
+_PAIRED = 2_000  # states that are paired at once
 _ENDS = 20  # first of the purposes of the random numbers that make the two ends
 
 
@@ -90,13 +94,12 @@ class InterpolateMixin(SamplingMixin):
             raise RuntimeError("this model is not trained: call model.train() first")
         if self.module.context_names:
             raise ValueError("interpolate needs states that hold the library size: codec='latent'")
-        check_int("n", n)
+        check_int("steps", steps, 2, _MAX_STEPS)
+        check_int("n", n, high=MAX_CELLS // steps)
         check_int("batch_size", batch_size)
-        check_int("steps", steps)
-        if steps < 2:
-            raise ValueError("steps must be at least 2, the two ends")
+        check_bool("silent", silent)
         self.module.eval()
-        noise, from_a, to_b = KeyedNoise(rng), self._named(a), self._named(b)
+        noise, from_a, to_b = KeyedNoise(check_rng(rng)), self._named(a), self._named(b)
         ends = [self._end(end, n, noise, _ENDS + i, batch_size) for i, end in enumerate((a, b))]
 
         weight = np.repeat(np.linspace(0, 1, steps), n)
@@ -105,7 +108,7 @@ class InterpolateMixin(SamplingMixin):
             self._flow(end, codes, True, batch_size)
             for end, codes in zip(ends, at_ends, strict=True)
         )
-        stop = stop[linear_sum_assignment(cdist(start, stop, "sqeuclidean"))[1]]
+        stop = _paired(start, stop)
         w = weight.astype(np.float32)[:, None]
         lines = (1 - w) * np.tile(start, (steps, 1)) + w * np.tile(stop, (steps, 1))
         codes = self._on_the_way(from_a, to_b, weight)
@@ -120,12 +123,15 @@ class InterpolateMixin(SamplingMixin):
             for name, share in shares.items():
                 told[name] = torch.from_numpy(share[first : cells.stop]).to(state)
             drawn = self.module.draw_counts(state, cells, noise, told)[RNA]
-            counts.append(sp.csr_matrix(drawn.cpu().numpy().astype(np.int32)))
-        names = [f"scdit-{self.run_token_}-{noise.token}-{i}" for i in range(len(states))]
+            counts.append(sp.csr_matrix(as_integers(drawn)))
+        path = np.tile(np.arange(n), steps)
+        named = f"{self.run_token_};{noise.seed};path;{from_a};{to_b}"
+        names = cell_names(named, [weight, path, states[:, 0]], len(states))
         obs = pd.DataFrame(
             {
                 "scdit_weight": weight,
-                "scdit_path": np.tile(np.arange(n), steps),
+                "scdit_path": path,
+                GENERATED: True,
                 **{
                     c.key: c.decode(codes[c.name])
                     for c in self._conditions
@@ -158,15 +164,21 @@ class InterpolateMixin(SamplingMixin):
         rng = noise.generator(purpose)
         if isinstance(end, Mapping):
             codes = resolve_codes(
-                self._conditions, Composition(**self.composition_), self._named(end), n, rng
+                self._conditions,
+                Composition(**self.composition_),
+                self._named(end),
+                rng.random(n),
+                rng,
             )
             start = rng.standard_normal((n, self.module.codec.n_state), dtype=np.float32)
             return self._flow(start, codes, False, batch_size, turn=1.0)
-        adata, rows = (end, np.arange(end.n_obs)) if isinstance(end, AnnData) else (None, end)
-        if adata is None and self.adata is None:
+        adata = end if isinstance(end, AnnData) else None
+        if adata is not None:
+            rows = np.arange(adata.n_obs)
+        elif self.adata is None:
             raise ValueError("this model was loaded without data: give the cells as an AnnData")
-        if adata is None:
-            rows = np.arange(self.adata.n_obs)[np.asarray(rows)]  # type: ignore[union-attr]
+        else:
+            rows = check_rows("an end of the path", end, self.adata.n_obs)
         if not len(rows):
             raise ValueError("an end of the path has no cells")
         rows = rng.choice(rows, n, replace=n > len(rows))
@@ -225,6 +237,19 @@ class InterpolateMixin(SamplingMixin):
             *_, last = path
             parts.append(last.cpu().numpy())
         return np.concatenate(parts)
+
+
+def _paired(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """States `stop` (n, n_state) in an order in which each is near its partner in `start`.
+
+    The assignment costs the square of n in memory, and more in time: many are paired in parts.
+    """
+    parts = [
+        part[linear_sum_assignment(cdist(start[rows], part, "sqeuclidean"))[1]]
+        for rows in np.array_split(np.arange(len(start)), -(-len(start) // _PAIRED))
+        for part in [stop[rows]]
+    ]
+    return np.concatenate(parts)
 
 
 class _Start:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdit._checks import check_int
+from scdit._checks import check_choice, check_int, check_number, check_rng
 from scdit.conditions import (
     Composition,
     Condition,
@@ -21,11 +21,14 @@ from scdit.conditions import (
     resolve_library_sizes,
     resolve_n,
 )
-from scdit.diffusion import SAMPLERS, KeyedNoise, sampler_names, time_grid
+from scdit.diffusion import SAMPLERS, SPACINGS, KeyedNoise, sampler_names, time_grid
 from scdit.module import SCDiTModule
 from scdit.nn import dropped_code
 
-CONDITIONS, LIBRARY = 10, 11  # purposes of random numbers that are drawn for all cells at once
+# purposes of random numbers: each cell's conditions and library size, and the order of combined requests
+CONDITIONS, LIBRARY, ORDER = 10, 11, 12
+GENERATED = "scdit_generated"  # column of obs that tells generated cells from real ones
+_MAX_GUIDANCE, _MAX_STEPS = 100.0, 10_000
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
 
 
@@ -72,20 +75,19 @@ class SamplingMixin:
             As in :meth:`generate`, or if there are fewer steps than frames.
         """
         times, options = self._sampling_options(sampler, n_steps, "uniform", None, 1.0)
-        if not 2 <= n_frames <= len(times):
-            raise ValueError(f"n_frames must be 2 to {len(times)}, got {n_frames}")
+        check_int("n_frames", n_frames, 2, len(times))
         requests = name_requests(self._conditions, labels, batch, covariates)
         n = resolve_n(n, requests)
-        noise, composition = KeyedNoise(rng), Composition(**self.composition_)
+        noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
         codes = resolve_codes(
             self._conditions,
             composition,
             requests,
-            n,
-            noise.generator(CONDITIONS),
+            noise.uniform_per_cell(n, CONDITIONS),
+            noise.generator(ORDER),
         )
         sizes = resolve_library_sizes(
-            self._library_size("model"), composition, codes, n, noise.generator(LIBRARY)
+            self._library_size("model"), composition, codes, noise.uniform_per_cell(n, LIBRARY)
         )
         cells = range(n)
         states = list(
@@ -105,13 +107,12 @@ class SamplingMixin:
         """Time grid and checked settings of the sampler, by the names the module knows."""
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
-        if sampler not in SAMPLERS:
-            known = ", ".join(sampler_names())
-            raise ValueError(f"unknown sampler {sampler!r}: choose one of {known}")
+        check_choice("sampler", sampler, sampler_names())
+        check_choice("spacing", spacing, SPACINGS)
         n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
-        check_int("n_steps", n_steps)
+        n_steps = check_int("n_steps", n_steps, high=self.module.schedule.n_discrete or _MAX_STEPS)
         self.module.eval()
-        return time_grid(int(n_steps), self.module.schedule, spacing), {
+        return time_grid(n_steps, self.module.schedule, spacing), {
             "sampler": sampler,
             "guidance_scale": self._guidance(guidance_scale),
             **_eta_option(sampler, eta),
@@ -158,8 +159,8 @@ class SamplingMixin:
         """Check a guidance scale; a mapping from columns becomes one from internal names."""
         scales = scale if isinstance(scale, Mapping) else {"guidance_scale": scale}
         for name, value in scales.items():
-            if not np.isfinite(value) or value < 0:
-                raise ValueError(f"guidance_scale must be at least 0, got {value} for {name}")
+            where = "guidance_scale" if name == "guidance_scale" else f"guidance_scale of {name!r}"
+            check_number(where, value, 0, _MAX_GUIDANCE)
         if not isinstance(scale, Mapping):
             return float(scale)
         name_of = {condition.key: condition.name for condition in self._conditions}
@@ -179,6 +180,4 @@ def _eta_option(sampler: str, eta: float | None) -> dict[str, float]:
         return {}
     if "eta" not in inspect.signature(SAMPLERS[sampler]).parameters:
         raise ValueError(f"eta is an option of ddim, not of {sampler}")
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta must be in [0, 1], got {eta}")
-    return {"eta": float(eta)}
+    return {"eta": check_number("eta", eta, 0, 1)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal
-from uuid import uuid4
 
 import pandas as pd
 from anndata import AnnData
@@ -14,12 +13,18 @@ from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
-from scdit.conditions import check_conditions, condition_fields, registered_conditions
+from scdit.conditions import (
+    check_conditions,
+    condition_fields,
+    name_hashes,
+    registered_conditions,
+)
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._counts import align_genes, check_counts
 from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
+from scdit.model._names import weights_token
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
 
@@ -154,7 +159,8 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
             if adata is None
             else adata.var.copy()
         )
-        self.run_token_ = uuid4().hex[:8]
+        self.name_hashes_ = name_hashes(pd.Index([]) if adata is None else adata.obs_names)
+        self.run_token_ = weights_token(self.module)
 
     # -- data ------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from scvi.data import AnnDataManager
 from scdit._checks import check_int
 from scdit.conditions import Condition, Number
 from scdit.model._counts import check_counts
+from scdit.model._names import weights_token
 from scdit.module import RNA, SCDiTModule
 from scdit.train import CellDataModule, PhasesRunner
 
@@ -25,6 +26,7 @@ class TrainMixin:
     adata_manager: AnnDataManager
     module: SCDiTModule
     is_trained_: bool
+    run_token_: str
     history_: dict | None
     registry: dict
     _conditions: list[Condition]
@@ -148,6 +150,7 @@ class TrainMixin:
             if not self.is_trained_:
                 self.module.codec.start({RNA: counts[cells.train_idx]})
             runner()
+            self.run_token_ = weights_token(self.module)
         except BaseException as error:
             weights, self.history_, self.is_trained_ = state
             self.module.load_state_dict(weights)

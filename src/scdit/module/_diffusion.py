@@ -24,6 +24,9 @@ from scdit.module._average import EMAWithWarmup
 from scdit.nn import CONTINUOUS, DiT, ZeroInflatedHead, drop_conditions
 
 LIBRARY_SIZE = "library_size"  # among the names of conditions
+_MARGIN = (
+    6.0  # standard deviations that new states may be from the range of training cells, at least
+)
 STATE, STEP, COUNTS = range(3)  # purposes of the random numbers that belong to a cell
 
 
@@ -103,7 +106,13 @@ class DiffusionMixin(nn.Module):
         return (mean - self.state_mean) / self.state_sd, sd / self.state_sd
 
     def unstandardise(self, x: Tensor) -> Tensor:
-        """The space of the diffusion -> the space of the codec, (cells, n_state)."""
+        """The space of the diffusion -> the space of the codec, (cells, n_state).
+
+        States far from those of all training cells, as absurd guidance makes them, are brought back to
+        where they are decoded to counts.
+        """
+        margin = (self.state_high - self.state_low).clamp_min(_MARGIN)
+        x = x.clamp(self.state_low - margin, self.state_high + margin)
         return x * self.state_sd + self.state_mean
 
     def denoiser_loss(
@@ -170,9 +179,19 @@ class DiffusionMixin(nn.Module):
         times: Tensor,
         **settings: Any,
     ) -> Tensor:
-        """States (cells, n_state) of new cells: the last of :meth:`path`, in the codec's space."""
+        """States (cells, n_state) of new cells: the last of :meth:`path`, in the codec's space.
+
+        Raises
+        ------
+        RuntimeError
+            If a state is not finite.
+        """
         for x in self.path(codes, cells, noise, times, **settings):
             state = x
+        if not torch.isfinite(state).all():
+            raise RuntimeError(
+                "sampling diverged: use a smaller guidance_scale, more steps or sampler='ab2'"
+            )
         return self.unstandardise(state)
 
     @torch.inference_mode()
