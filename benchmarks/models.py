@@ -15,7 +15,7 @@ import scdit
 from scdit.codec import ConditionPrior
 from scdit.diffusion import KeyedNoise
 from scdit.nn import ConditionTerms
-from scdit.train._data import condition_codes
+from scdit.train._data import CellDataModule, condition_codes
 from scdit.train._states import encode
 
 
@@ -113,9 +113,10 @@ def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
     A state of each cell is drawn from its posterior and decoded with the cell's own depth.
     """
     module = model.module
-    with torch.inference_mode():
-        mean, sd = encode(module, model.adata_manager)
     codes = condition_codes(model.adata_manager, module.condition_names)
+    counts = sp.csr_matrix(model.adata_manager.get_from_registry("X"))
+    with torch.inference_mode():
+        mean, sd = encode(module, CellDataModule(counts, codes))
 
     def draw(rows: np.ndarray, seed: int) -> np.ndarray:
         rng, noise = np.random.default_rng(seed), KeyedNoise(seed)

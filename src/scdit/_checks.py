@@ -103,7 +103,7 @@ def check_class(name: str, value: Any, *classes: type) -> Any:
         If it is none.
     """
     if not isinstance(value, classes):
-        allowed = " or ".join(cls.__name__ for cls in classes)
+        allowed = " or ".join(cls.__name__.removesuffix("Type") for cls in classes)
         raise TypeError(f"{name} must be a {allowed}, got {type(value).__name__}")
     return value
 
@@ -170,8 +170,9 @@ def check_names(name: str, names: Any) -> list[str]:
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """``; did you mean 'x'?`` or nothing."""
-    close = get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    names = {str(k).lower(): str(k) for k in known}  # whatever is written in capitals
+    close = get_close_matches(str(name).lower(), names, n=1)
+    return f"; did you mean {names[close[0]]!r}?" if close else ""
 
 
 def listed(names: Iterable[object]) -> str:

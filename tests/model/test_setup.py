@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import scvi
 
 from scdit import SCDiT
 
@@ -49,23 +50,89 @@ def test_says_where_the_counts_are(adata):
         setup(adata, layer="log")
 
 
-@pytest.mark.parametrize("kind", ["dense", "csr", "csc", "int"])
-def test_matrix_formats(adata, kind):
-    adata.X = {
-        "dense": lambda x: x.toarray(),
-        "csr": lambda x: x,
-        "csc": lambda x: x.tocsc(),
-        "int": lambda x: x.astype(np.int64),
-    }[kind](adata.X)
-    if kind == "csc":
-        with pytest.warns(UserWarning, match="formatted as CSR"):
-            setup(adata)
-        adata.X = adata.X.tocsr()
-    else:
-        setup(adata)
-    model = SCDiT(adata, n_hidden=8, width=8, n_heads=2)
+def with_duplicates(x):
+    """The same matrix with every entry stored as two halves of it, or as itself and a zero."""
+    coo = x.tocoo()
+    half = coo.data // 2
+    rows, columns = np.tile(coo.row, 2), np.tile(coo.col, 2)
+    stored = sp.csr_matrix(x.shape, dtype=x.dtype)
+    order = np.argsort(rows, kind="stable")
+    stored.data = np.concatenate([half, coo.data - half])[order]
+    stored.indices = columns[order].astype(np.int32)
+    stored.indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=x.shape[0]))])
+    assert not stored.has_canonical_format
+    return stored
+
+
+FORMATS = {
+    "dense": lambda x: x.toarray(),
+    "fortran": lambda x: np.asfortranarray(x.toarray()),
+    "strided": lambda x: np.repeat(x.toarray(), 2, axis=1)[:, ::2],
+    "half": lambda x: x.toarray().astype(np.float16),
+    "longdouble": lambda x: x.toarray().astype(np.longdouble),
+    "csr": lambda x: x,
+    "csc": lambda x: x.tocsc(),
+    "csr_array": lambda x: sp.csr_array(x),
+    "csc_array": lambda x: sp.csc_array(x),
+    "int": lambda x: x.astype(np.int64),
+    "uint8": lambda x: x.minimum(200).astype(np.uint8),
+    "duplicates": with_duplicates,
+}
+
+
+def snapshot(x):
+    """All that is stored of a matrix."""
+    if sp.issparse(x):
+        return type(x), x.data.tobytes(), x.indices.tobytes(), x.indptr.tobytes()
+    return type(x), x.flags.c_contiguous, x.strides, x.dtype, x.tobytes()
+
+
+@pytest.fixture(scope="module")
+def from_csr(make_adata):
+    """Cells of a model of the plain matrix."""
+    return cells(make_adata())
+
+
+def cells(adata):
+    setup(adata)
+    scvi.settings.seed = 0
+    model = SCDiT(adata, n_hidden=8, width=8, n_heads=2, n_latent=2)
     model.train(max_epochs=1, silent=True)
-    assert model.generate(3, silent=True).shape == (3, adata.n_vars)
+    latent = model.get_latent_representation()
+    return model.generate(50, n_steps=2, rng=0, silent=True).X, latent
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_matrix_formats(adata, kind, from_csr):
+    """However counts are stored, the model is the same, and they stay as they are."""
+    adata.X = FORMATS[kind](adata.X)
+    before = snapshot(adata.X)
+    counts, latent = cells(adata)
+    assert snapshot(adata.X) == before
+    assert (counts != from_csr[0]).nnz == 0
+    np.testing.assert_allclose(latent, from_csr[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda x: x.astype(object), "matrix of type object"),
+        (lambda x: np.ma.masked_array(x, x == 0), "masked array"),
+        (lambda x: x + 1j, "matrix of type complex64"),
+    ],
+)
+def test_matrices_that_are_none(adata, make, message):
+    adata.layers["x"] = adata.X.toarray()
+    adata.layers._data["x"] = make(adata.layers["x"])  # anndata itself refuses some
+    with pytest.raises(TypeError, match=message):
+        setup(adata, layer="x")
+
+
+def test_dask_and_very_large_counts(adata):
+    da = pytest.importorskip("dask.array")
+    adata.layers["lazy"] = da.from_array(adata.X.toarray())
+    with pytest.raises(TypeError, match="dask Array.*to_memory"):
+        setup(adata, layer="lazy")
 
 
 def test_missing_column_and_layer(adata):
@@ -101,6 +168,24 @@ def test_no_genes_or_cells(adata):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"n_latent": 2.5}, "n_latent must be a positive integer"),
+        ({"n_latent": 41}, "n_latent must be a positive integer and at most 40"),
+        ({"n_hidden": "8"}, "n_hidden must be"),
+        ({"n_tokens": True}, "n_tokens must be"),
+        ({"depth": 2.5}, "depth must be"),
+        ({"mlp_ratio": np.nan}, "mlp_ratio must be"),
+        ({"dropout_rate": 1.0}, "dropout_rate must be .* below 1"),
+        ({"codec": ""}, "unknown codec ''"),
+        ({"codec": ["latent"]}, "unknown codec"),
+        ({"preset": "scRDiT"}, "did you mean 'scrdit'"),
+        ({"condition_dropout": None}, "condition_dropout must be"),
+        ({"gene_likelihood": "poisson"}, "nb, zinb"),
+        ({"codec": "expression", "zero_value": 1}, "zero_value must be"),
+        ({"codec": "expression", "zero_inflated": "no"}, "zero_inflated must be True or False"),
+        ({"codec": "expression", "patch_size": 41}, "patch_size must be .* at most 40"),
+        ({"codec": "expression", "gene_order": "name"}, "correlation, given, random"),
+        ({"codec": "expression", "scaling": 1}, "gene, global, none"),
+        ({"codec": "expression", "n_latent": 3}, "does not take n_latent"),
         ({"dispersion": "cell"}, "gene-cell"),
         ({"schedule": "sine"}, "cosine"),
         ({"prediction": "score"}, "eps, x0, v"),

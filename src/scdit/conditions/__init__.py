@@ -1,9 +1,9 @@
 """Named conditions: from registered columns to a request in the user's words to codes of each cell."""
 
-from scdit.conditions._columns import check_conditions
+from scdit.conditions._columns import check_conditions, check_not_taken
 from scdit.conditions._composition import Composition
 from scdit.conditions._condition import Category, Condition, Number
-from scdit.conditions._fields import condition_fields, registered_conditions
+from scdit.conditions._fields import DIGEST, condition_fields, registered_conditions
 from scdit.conditions._library_sizes import (
     LibrarySize,
     describe_library_size,
@@ -15,6 +15,7 @@ from scdit.conditions._requests import MAX_CELLS, Request, name_requests, resolv
 from scdit.conditions._tables import conditions_like, name_hashes, names_of_rows
 
 __all__ = [
+    "DIGEST",
     "MAX_CELLS",
     "Category",
     "Composition",
@@ -23,6 +24,7 @@ __all__ = [
     "Number",
     "Request",
     "check_conditions",
+    "check_not_taken",
     "condition_fields",
     "conditions_like",
     "describe_library_size",

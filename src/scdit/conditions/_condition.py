@@ -183,6 +183,6 @@ def _object_array(values: Sequence[object]) -> np.ndarray:
 
 def _text(name: object) -> str:
     """A name as text: whole numbers without a point, so that 1 and 1.0 are one name."""
-    if isinstance(name, float | np.floating) and float(name).is_integer():
-        return str(int(name))
-    return str(name)
+    text = str(name)
+    whole = text.removesuffix(".0")
+    return whole if whole.removeprefix("-").isdecimal() else text

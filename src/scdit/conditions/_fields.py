@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ from anndata import AnnData
 from scvi import REGISTRY_KEYS, settings
 from scvi.data.fields import BaseAnnDataField, CategoricalObsField, NumericalObsField
 
+from scdit._checks import shortened
 from scdit.conditions._condition import Category, Condition, Number
 from scdit.nn import DROPPED
 
+DIGEST = "digest"  # in the registry: what tells that data have changed since they were registered
 _FEW = 3  # cells of a category below which it is not learnt
 
 
@@ -38,6 +41,7 @@ class CategoryField(CategoricalObsField):
         self, registry_key: str, attr_key: str | None, unlabeled_category: str | None = None
     ):
         super().__init__(registry_key, attr_key)
+        self.key = attr_key
         self.unlabeled_category = unlabeled_category
 
     def register_field(self, adata: AnnData) -> dict:
@@ -58,18 +62,24 @@ class CategoryField(CategoricalObsField):
         """
         if self.is_default:
             return super().transfer_field(state_registry, adata_target, **kwargs)
-        categories = state_registry[self.CATEGORICAL_MAPPING_KEY]
+        categories = np.asarray(state_registry[self.CATEGORICAL_MAPPING_KEY])
         column = self._column(adata_target)
-        unknown = pd.Index(column.dropna().unique()).difference(categories)
+        own = column.cat.categories
+        known = Category(self.registry_key, str(self.key), categories).find(own)
+        unknown = own[(known == DROPPED) & own.isin(column.dropna())]
         if len(unknown):
             raise ValueError(
-                f"adata.obs[{self._original_attr_key!r}] has {unknown[0]!r}, which the model does not "
-                f"know; known: {', '.join(map(str, categories))}"
+                f"adata.obs[{self.key!r}] has {unknown[0]!r}, which the model does not "
+                f"know; known: {shortened(categories)}"
             )
+        # numbers as text, or text as numbers, are the model's own categories
+        names = np.array([*categories, None], dtype=object)[known[column.cat.codes]]
+        names[column.isna().to_numpy()] = None
+        column = pd.Series(pd.Categorical(names, categories=categories), column.index)
         return self._write(adata_target, column, categories, state_registry[self.ORDERED_KEY])
 
     def _column(self, adata: AnnData) -> pd.Series:
-        column = adata.obs[self._original_attr_key].astype("category")
+        column = adata.obs[self.key].astype("category")
         if self.unlabeled_category in column.cat.categories:
             column = column.cat.remove_categories([self.unlabeled_category])
         return column
@@ -83,16 +93,21 @@ class CategoryField(CategoricalObsField):
         few = categories[(sizes > 0) & (sizes < _FEW)]
         if len(few):
             warnings.warn(
-                f"these {self._original_attr_key} have fewer than {_FEW} cells: "
-                f"{', '.join(map(str, few))}",
+                f"these {self.key} have fewer than {_FEW} cells: {shortened(few, 10)}",
                 UserWarning,
                 stacklevel=settings.warnings_stacklevel,
             )
         return {
             self.CATEGORICAL_MAPPING_KEY: categories,
-            self.ORIGINAL_ATTR_KEY: self._original_attr_key,
+            self.ORIGINAL_ATTR_KEY: self.key,
             self.ORDERED_KEY: ordered,
+            DIGEST: self.digest(adata),
         }
+
+    def digest(self, adata: AnnData) -> str:
+        """Stands for the user's column: changes if it does."""
+        column = adata.obs[self.key].astype(object).to_numpy()
+        return _digest(pd.util.hash_array(column.astype(str).astype(object)))
 
 
 class NumberField(NumericalObsField):
@@ -106,11 +121,11 @@ class NumberField(NumericalObsField):
 
     def __init__(self, registry_key: str, key: str):
         super().__init__(registry_key, f"_scvi_{registry_key}")
-        self._key = key
+        self.key = key
 
     def register_field(self, adata: AnnData) -> dict:
         """Learn the moments and the range of `adata`'s column and write it standardised."""
-        values = adata.obs[self._key].to_numpy(dtype=np.float64)
+        values = adata.obs[self.key].to_numpy(dtype=np.float64)
         low, high = float(values.min()), float(values.max())
         # rounding alone gives a constant a spread
         mean, sd = (low, 1.0) if low == high else (float(values.mean()), float(values.std()))
@@ -121,9 +136,13 @@ class NumberField(NumericalObsField):
         return self._write(adata_target, state_registry)
 
     def _write(self, adata: AnnData, state: dict) -> dict:
-        values = adata.obs[self._key].to_numpy(dtype=np.float64)
+        values = adata.obs[self.key].to_numpy(dtype=np.float64)
         adata.obs[self.attr_key] = (values - state["mean"]) / state["sd"]
-        return dict(state)
+        return {**state, DIGEST: self.digest(adata)}
+
+    def digest(self, adata: AnnData) -> str:
+        """Stands for the user's column: changes if it does."""
+        return _digest(adata.obs[self.key].to_numpy(dtype=np.float64))
 
 
 def condition_fields(
@@ -166,8 +185,13 @@ def registered_conditions(registry: Mapping) -> list[Condition]:
             ordered = state[CategoryField.ORDERED_KEY]
             conditions.append(Category(name, key, categories, ordered, unlabeled.get(name)))
         else:
-            conditions.append(Number(name, key, **state))
+            moments = {k: float(state[k]) for k in ("mean", "sd", "low", "high")}
+            conditions.append(Number(name, key, **moments))
     return conditions
+
+
+def _digest(values: np.ndarray) -> str:
+    return blake2b(np.ascontiguousarray(values).tobytes(), digest_size=8).hexdigest()
 
 
 def _covariate(i: int) -> str:

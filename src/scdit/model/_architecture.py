@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from scdit._checks import did_you_mean
+from scdit._checks import check_bool, check_choice, check_int, check_number
 from scdit.codec import default_gene_likelihood, default_n_hidden, default_n_latent
+from scdit.diffusion import PREDICTIONS, SCHEDULES
 
 _MLP = {"depth": 3, "mlp_ratio": 2.0}
 # by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design/
@@ -35,6 +36,29 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "denoiser_kwargs": {"patch_size": 200, "width": 128, "n_heads": 4, **_MLP},
         "module": {"schedule": "cosine", "prediction": "v"},
     },
+}
+# what arguments may be; those that name genes or components are at most as many as there are genes
+_CHOICES: dict[str, Collection[str]] = {
+    "dispersion": ("gene-cell", "gene"),
+    "gene_likelihood": ("nb", "zinb"),
+    "gene_order": ("correlation", "given", "random"),
+    "scaling": ("gene", "global", "none"),
+    "schedule": SCHEDULES,
+    "prediction": PREDICTIONS,
+}
+_MOST = {
+    "n_latent": 0,
+    "patch_size": 0,
+    "n_hidden": 2**16,
+    "n_tokens": 2**12,
+    "width": 2**14,
+    "depth": 2**10,
+    "n_heads": 2**10,
+}
+_RANGES: dict[str, dict[str, Any]] = {
+    "dropout_rate": {"low": 0, "high": 1, "open_high": True},
+    "zero_value": {"high": 0},
+    "mlp_ratio": {"low": 0, "high": 64, "open_low": True},
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "scrdit": {
@@ -84,21 +108,18 @@ def resolve_architecture(
     ValueError
         If a name is unknown, or an argument does not belong to the codec.
     """
-    if preset is not None and preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    if preset is not None:
+        check_choice("preset", preset, PRESETS)
     said = {} if preset is None else dict(PRESETS[preset])
     said |= {name: value for name, value in given.items() if value is not None}
-    codec = codec or said.pop("codec", "latent")
-    said.pop("codec", None)
-    if codec not in DEFAULTS:
-        raise ValueError(
-            f"unknown codec {codec!r}: choose one of {', '.join(DEFAULTS)}"
-            + did_you_mean(codec, DEFAULTS)
-        )
+    of_preset = said.pop("codec", "latent")
+    codec = check_choice("codec", of_preset if codec is None else codec, DEFAULTS)
     defaults = {name: v for part in DEFAULTS[codec].values() for name, v in part.items()}
     foreign = sorted(set(said) - set(defaults))
     if foreign:
         raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
+    for name, value in said.items():
+        said[name] = _check(name, value, shape[1])
     if codec == "latent":
         said.setdefault("n_hidden", default_n_hidden(*shape))
         if "gene_likelihood" not in said:
@@ -109,6 +130,18 @@ def resolve_architecture(
     if codec == "expression":
         defaults["patch_size"] = min(defaults["patch_size"], shape[1])
     return {"codec": codec, **defaults, **said}
+
+
+def _check(name: str, value: Any, n_genes: int) -> Any:
+    """An argument that is in its range."""
+    if name in _CHOICES:
+        return check_choice(name, value, _CHOICES[name])
+    if name in _MOST:
+        most = n_genes if name in ("n_latent", "patch_size") else _MOST[name]
+        return check_int(name, value, high=most)
+    if name == "zero_inflated":
+        return check_bool(name, value)
+    return check_number(name, value, **_RANGES[name])
 
 
 def module_arguments(chosen: Mapping[str, Any]) -> dict[str, Any]:

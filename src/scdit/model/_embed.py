@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from anndata import AnnData
 
 from scdit.codec import LatentCodec
-from scdit.model._counts import align_genes, check_counts
+from scdit.model._counts import align_genes, check_counts, read_counts
 from scdit.module import RNA, SCDiTModule
 
 
@@ -70,7 +69,7 @@ class EmbedMixin:
         layer = self.registry["setup_args"]["layer"]
         adata = align_genes(self.adata if adata is None else adata, self.get_var_names())
         check_counts(adata, layer)
-        counts = sp.csr_matrix(adata.X if layer is None else adata.layers[layer])
+        counts = read_counts(adata, layer)
         cells = np.arange(adata.n_obs) if indices is None else np.arange(adata.n_obs)[indices]
         self.module.eval()
         shape = len(cells), self.module.codec.n_state

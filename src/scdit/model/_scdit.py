@@ -9,22 +9,24 @@ import pandas as pd
 from anndata import AnnData
 from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
-from scvi.data.fields import LayerField
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
+from scdit._checks import check_class, check_names, check_number
 from scdit.conditions import (
     check_conditions,
+    check_not_taken,
     condition_fields,
     name_hashes,
     registered_conditions,
 )
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
-from scdit.model._counts import align_genes, check_counts
+from scdit.model._counts import align_genes, check_adata, check_counts, read_counts
 from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
 from scdit.model._names import weights_token
+from scdit.model._registration import CountsField, check_unchanged
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
 
@@ -139,9 +141,12 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         given = {name: value for name, value in locals().items() if name in _ARCHITECTURE}
         super().__init__(adata, registry)
         shape = self.summary_stats.n_cells, self.summary_stats.n_vars
-        counts = (
-            None if adata is None else self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
-        )
+        counts = None
+        if adata is not None:
+            check_unchanged(self.adata_manager)
+            counts = read_counts(adata, self.registry["setup_args"]["layer"])
+        condition_dropout = check_number("condition_dropout", condition_dropout, 0, 1)
+        ema_decay = check_number("ema_decay", ema_decay, 0, 1, open_high=True)
         chosen = resolve_architecture(codec, preset, given, shape, counts)
         # recorded as resolved: a model that is loaded with other data keeps its sizes
         self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
@@ -201,16 +206,26 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         ------
         KeyError
             If a layer or column does not exist.
+        TypeError
+            If `adata` is no AnnData, or its matrix is not held in memory.
         ValueError
             If the counts are not raw counts, a cell has none, a column has missing values, no
             numbers or as many labels as cells, or gene names occur twice.
         """
         setup_method_args = cls._get_setup_method_args(**locals())
-        covariates = _list("categorical_covariate_keys", categorical_covariate_keys)
-        numbers = _list("continuous_covariate_keys", continuous_covariate_keys)
+        check_adata(adata)
+        covariates = check_names("categorical_covariate_keys", categorical_covariate_keys or [])
+        numbers = check_names("continuous_covariate_keys", continuous_covariate_keys or [])
+        if unlabeled_category is not None:
+            check_class("unlabeled_category", unlabeled_category, str)
+            if labels_key is None:
+                raise ValueError("unlabeled_category needs labels_key, the column it is a name in")
         if adata.is_view:
             raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
+        for name, key in {"labels_key": labels_key, "batch_key": batch_key}.items():
+            check_class(name, key, str, type(None))
         check_counts(adata, layer)
+        check_not_taken(adata)
         check_conditions(
             adata,
             [key for key in (labels_key, batch_key, *covariates) if key is not None],
@@ -218,7 +233,7 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
             unlabeled=None if labels_key is None else {labels_key: unlabeled_category},
         )
         fields = [
-            LayerField(REGISTRY_KEYS.X_KEY, layer, is_count_data=True),
+            CountsField(layer),
             *condition_fields(labels_key, unlabeled_category, batch_key, covariates, numbers),
         ]
         manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
@@ -267,9 +282,3 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
                 f"  parameters: {n_parameters:,}",
             ]
         )
-
-
-def _list(name: str, keys: Sequence[str] | None) -> list[str]:
-    if isinstance(keys, str):
-        raise TypeError(f"{name} must be a list of columns, not one name")
-    return list(keys or [])

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 from anndata import AnnData
-from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 
 from scdit._checks import check_int
 from scdit.conditions import Condition, Number
-from scdit.model._counts import check_counts
+from scdit.model._counts import read_counts
 from scdit.model._names import weights_token
+from scdit.model._registration import check_unchanged
 from scdit.module import RNA, SCDiTModule
-from scdit.train import CellDataModule, PhasesRunner
+from scdit.train import CellDataModule, PhasesRunner, condition_codes
 
 
 class TrainMixin:
@@ -89,8 +89,8 @@ class TrainMixin:
             raise ValueError("this model was loaded without data: load it with adata= to train it")
         if self.adata.n_obs < 2:
             raise ValueError("adata has one cell: a distribution cannot be learnt from it")
-        # again: much can happen to the counts between setup_anndata and here
-        check_counts(self.adata, self.registry["setup_args"]["layer"])
+        # much can happen to the data between setup_anndata and here
+        check_unchanged(self.adata_manager)
         if isinstance(devices, int) and devices > 1:
             raise ValueError(f"scdit trains on one device, got devices={devices}")
         phases = self.module.codec.phases
@@ -104,8 +104,10 @@ class TrainMixin:
             # without a latent codec the denoiser can learn its cells by heart
             if not watched and "codec" in phases:
                 train_size = 1.0
+        counts = read_counts(self.adata, self.registry["setup_args"]["layer"])
         cells = CellDataModule(
-            self.adata_manager,
+            counts,
+            condition_codes(self.adata_manager, self.module.condition_names),
             train_size,
             validation_size,
             shuffle_set_split,
@@ -135,7 +137,6 @@ class TrainMixin:
             silent=silent,
             **trainer_kwargs,
         )
-        counts = self.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
         self.composition_ = {
             "codes": {
                 c.name: self.adata.obs[c.key].to_numpy(np.float64)
@@ -143,7 +144,7 @@ class TrainMixin:
                 else self.adata_manager.get_from_registry(c.name).ravel()
                 for c in self._conditions
             },
-            "library_size": np.asarray(counts.sum(axis=1), dtype=np.float64).ravel(),
+            "library_size": np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel(),
         }
         state = copy.deepcopy((self.module.state_dict(), self.history_, self.is_trained_))
         try:

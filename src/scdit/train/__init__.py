@@ -1,6 +1,6 @@
 """Training: plans for the two phases, their data, and the runner that joins them."""
 
-from scdit.train._data import CellDataModule, StateDataModule
+from scdit.train._data import CellDataModule, StateDataModule, condition_codes
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import PhasesRunner
 
@@ -10,4 +10,5 @@ __all__ = [
     "DenoiserPlan",
     "PhasesRunner",
     "StateDataModule",
+    "condition_codes",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,7 +11,6 @@ import torch
 from lightning.pytorch import LightningDataModule
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
-from scvi.dataloaders import AnnDataLoader
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
@@ -25,8 +25,10 @@ class CellDataModule(LightningDataModule):
 
     Parameters
     ----------
-    adata_manager
-        Manager of the registered data.
+    counts
+        Counts of all cells, (cells, genes).
+    codes
+        Their conditions, (cells,) by name, see :func:`condition_codes`.
     train_size, validation_size
         Fractions of the cells; None for 0.9 and the rest. Whatever is left is test cells.
     shuffle_set_split
@@ -42,15 +44,16 @@ class CellDataModule(LightningDataModule):
 
     def __init__(
         self,
-        adata_manager: AnnDataManager,
+        counts: sp.csr_matrix,
+        codes: Mapping[str, Tensor],
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
         batch_size: int = 256,
     ):
         super().__init__()
-        self.adata_manager, self.batch_size = adata_manager, batch_size
-        n = adata_manager.adata.n_obs
+        self.counts, self.codes, self.batch_size = counts, codes, batch_size
+        n = counts.shape[0]
         self.n_train, self.n_val = _split_sizes(n, train_size, validation_size)
         order = np.arange(n)
         if shuffle_set_split:
@@ -59,18 +62,25 @@ class CellDataModule(LightningDataModule):
             order, [self.n_val, self.n_val + self.n_train]
         )
 
-    def train_dataloader(self) -> AnnDataLoader:
+    def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
-        return self._loader(self.train_idx, shuffle=True)
+        return _loader(self, self.train_idx, RandomSampler, self.batch_size)
 
-    def val_dataloader(self) -> AnnDataLoader | list:
+    def val_dataloader(self) -> DataLoader | list:
         """Validation cells in order; empty if there are none."""
-        return self._loader(self.val_idx, shuffle=False) if self.n_val else []
+        if not self.n_val:
+            return []
+        return _loader(self, self.val_idx, SequentialSampler, self.batch_size)
 
-    def _loader(self, indices: np.ndarray, shuffle: bool) -> AnnDataLoader:
-        return AnnDataLoader(
-            self.adata_manager, indices=indices, shuffle=shuffle, batch_size=self.batch_size
-        )
+    def all_cells(self, batch_size: int) -> DataLoader:
+        """All cells, in order."""
+        return _loader(self, np.arange(self.counts.shape[0]), SequentialSampler, batch_size)
+
+    def __getitem__(self, cells: np.ndarray) -> dict[str, Tensor]:
+        """Counts (cells, genes), dense, and conditions (cells, 1), by the names that scvi has for them."""
+        dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32, copy=False))
+        codes = {name: code[cells][:, None] for name, code in self.codes.items()}
+        return {REGISTRY_KEYS.X_KEY: dense, **codes}
 
 
 def _split_sizes(
@@ -115,30 +125,33 @@ class StateDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
-        return self._loader(self.train_idx, RandomSampler)
+        return _loader(self.states, self.train_idx, RandomSampler, self.batch_size)
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation cells in order; empty if there are none."""
-        return self._loader(self.val_idx, SequentialSampler) if self.n_val else []
+        if not self.n_val:
+            return []
+        return _loader(self.states, self.val_idx, SequentialSampler, self.batch_size)
 
-    def _loader(self, indices: np.ndarray, order: type) -> DataLoader:
-        # a batch is one indexing of the states with a list of cells
-        dataset = _Rows(self.states, np.asarray(indices))
-        batches = BatchSampler(order(dataset), self.batch_size, drop_last=False)
-        return DataLoader(dataset, sampler=batches, batch_size=None)
+
+def _loader(cells: Any, indices: np.ndarray, order: type, batch_size: int) -> DataLoader:
+    """Batches of some cells: a batch is one indexing of `cells` with an array of rows."""
+    dataset = _Rows(cells, np.asarray(indices))
+    batches = BatchSampler(order(dataset), batch_size, drop_last=False)
+    return DataLoader(dataset, sampler=batches, batch_size=None)
 
 
 class _Rows(Dataset):
-    """Some of the cells of a dataset."""
+    """Some of the cells of what is indexed by arrays of rows."""
 
-    def __init__(self, states: Dataset, indices: np.ndarray):
-        self.states, self.indices = states, indices
+    def __init__(self, cells: Any, indices: np.ndarray):
+        self.cells, self.indices = cells, indices
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, rows: list[int]) -> dict[str, object]:
-        return self.states[self.indices[rows]]
+        return self.cells[self.indices[rows]]
 
 
 class CachedStates(Dataset):
@@ -175,17 +188,14 @@ class EncodedStates(Dataset):
     """
 
     def __init__(self, module: SCDiTModule, cells: CellDataModule):
-        manager = cells.adata_manager
-        self.module = module
-        self.counts = sp.csr_matrix(manager.get_from_registry(REGISTRY_KEYS.X_KEY))
-        self.codes = condition_codes(manager, module.condition_names)
-        library = torch.from_numpy(np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel())
-        self.codes[LIBRARY_SIZE] = module.codec.library_code(library).cpu()
+        self.module, self.cells = module, cells
+        library = torch.from_numpy(np.asarray(cells.counts.sum(axis=1, dtype=np.float64)).ravel())
+        self.codes = {**cells.codes, LIBRARY_SIZE: module.codec.library_code(library).cpu()}
 
     def encode(self, cells: np.ndarray) -> Tensor:
         """States of some cells as the codec makes them, (cells, n_state), on the module's device."""
-        dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32))
-        return self.module.inference({RNA: dense})["mean"]
+        counts = self.cells[cells][REGISTRY_KEYS.X_KEY]
+        return self.module.inference({RNA: counts})["mean"]
 
     def __getitem__(self, cells: np.ndarray) -> dict[str, object]:
         state = self.encode(cells)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 import torch
-from scvi import REGISTRY_KEYS
-from scvi.data import AnnDataManager
-from scvi.dataloaders import AnnDataLoader
 from torch import Tensor
 
 from scdit.module import RNA, SCDiTModule
@@ -16,7 +12,6 @@ from scdit.train._data import (
     CellDataModule,
     EncodedStates,
     StateDataModule,
-    condition_codes,
 )
 
 _CELLS_AT_ONCE = 512
@@ -46,19 +41,17 @@ def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) 
 
 def _cached(module: SCDiTModule, cells: CellDataModule) -> CachedStates:
     """Posteriors of all cells, held in memory."""
-    mean, sd = encode(module, cells.adata_manager)
+    mean, sd = encode(module, cells)
     train = torch.as_tensor(cells.train_idx)
-    counts = cells.adata_manager.get_from_registry(REGISTRY_KEYS.X_KEY)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
-    codes = condition_codes(cells.adata_manager, module.condition_names)
-    own = {name: code[train] for name, code in codes.items()}
-    module.codec.calibrate(states, {RNA: sp.csr_matrix(counts[cells.train_idx])}, own)
+    own = {name: code[train] for name, code in cells.codes.items()}
+    module.codec.calibrate(states, {RNA: cells.counts[cells.train_idx]}, own)
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
     low, high = mean[train].aminmax(dim=0)
     module.set_normalisation(mean[train].mean(0), variance, low, high)
     mean, sd = (x.cpu() for x in module.standardise(mean.to(module.device), sd.to(module.device)))
-    return CachedStates(mean, sd, codes)
+    return CachedStates(mean, sd, cells.codes)
 
 
 def _encoded(module: SCDiTModule, cells: CellDataModule) -> EncodedStates:
@@ -78,7 +71,7 @@ def _encoded(module: SCDiTModule, cells: CellDataModule) -> EncodedStates:
     return states
 
 
-def encode(module: SCDiTModule, manager: AnnDataManager) -> tuple[Tensor, Tensor]:
+def encode(module: SCDiTModule, cells: CellDataModule) -> tuple[Tensor, Tensor]:
     """Posterior mean and sd (cells, n_state) of all cells.
 
     Raises
@@ -88,7 +81,7 @@ def encode(module: SCDiTModule, manager: AnnDataManager) -> tuple[Tensor, Tensor
     """
     module.eval()
     means, sds = [], []
-    for batch in AnnDataLoader(manager, batch_size=512):
+    for batch in cells.all_cells(_CELLS_AT_ONCE):
         posterior = module.inference(**module._get_inference_input(batch))
         means.append(posterior["mean"].float().cpu())
         sds.append(posterior["sd"].float().cpu())
