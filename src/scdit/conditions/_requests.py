@@ -96,7 +96,8 @@ def _normalised(condition: Condition, request: Any) -> Any:
         if not all(_is_count(count) for count in request.values()):
             raise ValueError(f"{key}: the numbers of cells must be non-negative integers")
         return {name: int(count) for name, count in request.items()}
-    if not isinstance(request, Iterable) or np.ndim(request) != 1:  # type: ignore[arg-type]
+    flat = getattr(request, "ndim", 1) == 1
+    if not isinstance(request, Iterable) or isinstance(request, bytes) or not flat:
         raise TypeError(
             f"{key}: give one name, a mapping from names to numbers of cells, or one name per cell; "
             f"got {shown(request)}"
