@@ -120,7 +120,8 @@ def _is_numbers_of_cells(condition: Condition, request: pd.Series) -> bool:
     index = request.index
     if isinstance(index, pd.MultiIndex) or (condition.find(index) == DROPPED).any():
         return False
-    if (condition.find(request.unique()) == DROPPED).any():
+    text = all(isinstance(name, str) for name in condition.categories)
+    if text or (condition.find(request.unique()) == DROPPED).any():
         return True
     raise ValueError(
         f"{condition.key}: this Series may hold names or numbers of cells; give a dict for numbers of "
