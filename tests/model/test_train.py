@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import scvi
 import torch
 from lightning.pytorch import Callback
 
@@ -164,14 +165,35 @@ def test_precision_and_clipping_are_honoured(adata):
     assert model.generate(3, silent=True).X.sum() > 0
 
 
-def test_progress_bar(adata, capsys):
+def test_progress_bar(adata, capsys, caplog, monkeypatch):
     model = setup(adata)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     model.train(max_epochs=1)
+    model.generate(600, n_steps=1)
     shown = capsys.readouterr()
     assert "Training the denoiser: 100%" in shown.err
+    assert "train_loss=" in shown.err
+    assert "Generating: 100%" in shown.err
     model.train(max_epochs=1, silent=True)
+    model.generate(5, n_steps=1, silent=True)
     shown = capsys.readouterr()
     assert shown.err == shown.out == ""
+    assert not caplog.records
+
+
+def test_progress_in_a_log(adata, caplog, capsys):
+    """Where nobody looks at a bar, every tenth of the way is a line."""
+    model = setup(adata)
+    with caplog.at_level("INFO", "scdit"):
+        model.train(max_epochs=20)
+        model.generate(5, n_steps=1)
+    lines = [r.getMessage() for r in caplog.records if r.name == "scdit"]
+    training = [line for line in lines if line.startswith("Training the")]
+    assert 9 <= len(training) <= 10
+    assert training[-1].startswith("Training the denoiser: 100%")
+    assert "train_loss" in training[-1]
+    assert lines[-1].startswith("Generating: 100%")
+    assert "%|" not in capsys.readouterr().err  # no bar
 
 
 def test_the_users_data_is_not_changed(adata, make_adata):
@@ -186,25 +208,187 @@ def test_the_users_data_is_not_changed(adata, make_adata):
 
 
 class Stop(Callback):
-    """Fails, or interrupts, in the second phase."""
+    """Fails, or interrupts, in a phase after some steps."""
 
-    def __init__(self, error):
-        self.error = error
+    def __init__(self, error, phase="denoiser", after=0):
+        self.error, self.phase, self.after = error, phase, after
 
     def on_train_batch_end(self, trainer, plan, *_):
-        if plan.phase == "denoiser":
+        if plan.phase == self.phase and trainer.global_step > self.after:
             raise self.error
 
 
-@pytest.mark.parametrize("error", [RuntimeError("stop"), KeyboardInterrupt()])
-def test_a_training_that_fails_leaves_the_model_as_it_was(adata, error):
+@pytest.mark.parametrize(
+    ("error", "phase"),
+    [
+        (RuntimeError("stop"), "codec"),
+        (RuntimeError("stop"), "denoiser"),
+        (KeyboardInterrupt(), "codec"),
+    ],
+)
+def test_a_training_that_fails_leaves_the_model_as_it_was(adata, error, phase):
     model = setup(adata)
-    model.train(max_epochs=1, silent=True)
+    model.train(max_epochs=1, train_size=0.8, silent=True)
     before = model.generate(10, rng=0, silent=True)
+    known = {k: v for k, v in vars(model).items() if "indices" in k or k == "composition_"}
+    assert known
     with pytest.raises(type(error)):
-        model.train(max_epochs=1, callbacks=[Stop(error)], silent=True)
+        model.train(max_epochs=1, train_size=0.5, callbacks=[Stop(error, phase)], silent=True)
     assert len(model.history["codec_loss_train"]) == 1
-    assert (model.generate(10, rng=0, silent=True).X != before.X).nnz == 0
+    after = model.generate(10, rng=0, silent=True)
+    assert (after.X != before.X).nnz == 0
+    assert list(after.obs_names) == list(before.obs_names)
+    for name, value in known.items():
+        assert vars(model)[name] is value, name
+
+
+def test_an_interrupted_denoiser_is_kept(adata):
+    """With a finished codec, Ctrl-C keeps what is trained, and says so."""
+    model = setup(adata)
+    stop = Stop(KeyboardInterrupt(), after=4)
+    with pytest.warns(UserWarning, match="denoiser was interrupted after 5 of 40 steps") as caught:
+        model.train(max_epochs=40, batch_size=120, callbacks=[stop], silent=True)
+    assert caught[0].filename == __file__
+    assert model.is_trained
+    assert len(model.train_indices) == 120
+    assert len(model.history["denoiser_loss_train"]) >= 4
+    assert model.generate(20, rng=0, silent=True).X.sum(1).min() > 0
+    model.train(max_epochs=1, silent=True)  # goes on
+
+
+@pytest.mark.parametrize(
+    ("phase", "lr"), [("codec", 1e4), ("codec", 30.0), ("denoiser", 100.0), ("denoiser", 1e6)]
+)
+def test_a_phase_that_diverges_is_named(adata, phase, lr):
+    model = setup(adata)
+    before = {name: value.clone() for name, value in model.module.state_dict().items()}
+    with pytest.raises(RuntimeError, match=f"the {phase} diverged.*plan_kwargs=.*{phase}.*lr"):
+        model.train(max_epochs=20, plan_kwargs={phase: {"lr": lr}}, silent=True)
+    after = model.module.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not model.is_trained
+    assert model.composition_ == {}
+
+
+class Hours(Callback):
+    """Notes whether a phase has begun."""
+
+    started = False
+
+    def on_train_start(self, *_):
+        self.started = True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"devices": "2"}, "one device, got devices='2'"),
+        ({"devices": -1}, "one device"),
+        ({"devices": "-1"}, "one device"),
+        ({"devices": [0, 1]}, "one device"),
+        ({"devices": 2}, "one device"),
+        ({"devices": True}, "one device"),
+        ({"strategy": "ddp"}, "one device, got strategy='ddp'"),
+        ({"num_nodes": 2}, "one device"),
+        ({"accelerator": None}, "accelerator must be a name"),
+        ({"precision": "64-true"}, "precision must be"),
+        ({"precision": "16-true"}, "precision must be"),
+        ({"precision": "bf16-true"}, "precision must be"),
+        ({"lr": 1e-3}, "plan_kwargs=.*lr"),
+        ({"learning_rate": 1e-3}, "no argument 'learning_rate'"),
+        ({"max_epoch": 3}, "did you mean 'max_epochs'|no argument 'max_epoch'"),
+        ({"early_stopping_monitor": "x"}, "no argument 'early_stopping_monitor'"),
+        ({"early_stopping_patience": 0}, "early_stopping_patience must be"),
+        ({"early_stopping": "yes"}, "early_stopping of the codec must be True or False"),
+        ({"train_size": "0.9"}, "train_size must be"),
+        ({"train_size": 0}, "train_size"),
+        ({"train_size": np.nan}, "train_size must be"),
+        ({"validation_size": [0.1]}, "validation_size must be"),
+        ({"max_epochs": 2.5}, "max_epochs of the codec"),
+        ({"max_epochs": {"denoiser": 0}}, "max_epochs of the denoiser"),
+        ({"batch_size": "64"}, "batch_size of the codec"),
+        ({"silent": None}, "silent must be"),
+        ({"shuffle_set_split": "no"}, "shuffle_set_split must be"),
+        ({"plan_kwargs": {"lr": 1e-3}}, "plan_kwargs names"),
+        ({"plan_kwargs": {"denoiser": 1e-3}}, "plan_kwargs of the denoiser must be a mapping"),
+        ({"plan_kwargs": [1]}, "plan_kwargs must be a mapping"),
+        ({"plan_kwargs": {"denoiser": {"lr": np.nan}}}, "lr of the denoiser must be"),
+        ({"plan_kwargs": {"denoiser": {"lr": 0}}}, "lr of the denoiser must be"),
+        ({"plan_kwargs": {"denoiser": {"weight_decay": -1}}}, "weight_decay of the denoiser"),
+        ({"plan_kwargs": {"denoiser": {"lrr": 1}}}, "did you mean 'lr'"),
+    ],
+    ids=str,
+)
+def test_arguments_are_checked_before_any_work(adata, arguments, message):
+    model, hours = setup(adata), Hours()
+    with pytest.raises(ValueError, match=message):
+        model.train(**({"max_epochs": 1, "silent": True} | arguments), callbacks=[hours])
+    assert not hours.started
+
+
+def test_patience_is_that_of_the_call(adata):
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    model = setup(adata)
+    model.train(max_epochs=2, early_stopping=True, early_stopping_patience=50, silent=True)
+    assert 50 in [c.patience for c in model.trainer.callbacks if isinstance(c, EarlyStopping)]
+
+
+def test_validation_curves_need_one_argument(adata):
+    model = setup(adata)
+    model.train(max_epochs=2, validation_size=0.1, silent=True)
+    assert {"codec_loss_validation", "denoiser_loss_validation"} <= set(model.history)
+    assert len(model.validation_indices) == 12
+
+
+def test_default_types_and_threads_of_torch_are_kept(adata):
+    model, other = setup(adata), setup(adata)
+    scvi.settings.seed = 0
+    model.train(max_epochs=1, silent=True)
+    torch.set_default_dtype(torch.float64)
+    try:
+        scvi.settings.seed = 0
+        other.train(max_epochs=1, silent=True)
+        made = other.generate(20, rng=0, silent=True)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {v.dtype for v in other.module.parameters()} == {torch.float32}
+    assert (made.X != model.generate(20, rng=0, silent=True).X).nnz == 0
+
+
+def test_the_number_of_threads_is_the_users(adata, monkeypatch):
+    """Also after another library has set it to all cores."""
+    seen = []
+
+    class Threads(Callback):
+        def on_train_start(self, *_):
+            seen.append(torch.get_num_threads())
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        setup(adata).train(max_epochs=1, callbacks=[Threads()], silent=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
+
+
+def test_a_seed_of_lightning_reproduces_a_training(adata, monkeypatch):
+    import lightning
+
+    monkeypatch.setattr("scvi.settings._seed", None)
+    made, splits = [], []
+    for _ in range(2):
+        lightning.seed_everything(3, verbose=False)
+        model = setup(adata)
+        model.train(max_epochs=1, train_size=0.8, silent=True)
+        splits.append(model.train_indices)
+        made.append(model.generate(10, rng=0, silent=True).X)
+    np.testing.assert_array_equal(*splits)
+    assert (made[0] != made[1]).nnz == 0
 
 
 def test_a_first_training_that_fails_leaves_the_weights_of_the_start(adata):

@@ -11,6 +11,7 @@ import pandas as pd
 from pandas.api.types import is_scalar
 
 from scdit._checks import check_int, did_you_mean, shown
+from scdit._torch import STACKLEVEL
 from scdit.conditions._composition import Composition
 from scdit.conditions._condition import Category, Condition, Number
 from scdit.nn import DROPPED
@@ -217,7 +218,7 @@ def resolve_codes(
             codes = np.repeat(condition.encode([request]), len(numbers))
         given[condition.name] = codes
     for message in _extrapolations(conditions, composition, given):
-        warnings.warn(message, UserWarning, stacklevel=3)
+        warnings.warn(message, UserWarning, stacklevel=STACKLEVEL)
     if len(given) == len(conditions):
         return given
     rows = composition.draw(given, numbers)

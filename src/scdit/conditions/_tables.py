@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scdit._torch import STACKLEVEL
 from scdit.conditions._condition import Condition
 
 
@@ -82,7 +83,7 @@ def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> list[str] | None:
     warnings.warn(
         f"the index of conditions {problem}: the new cells have names of their own",
         UserWarning,
-        stacklevel=3,
+        stacklevel=STACKLEVEL,
     )
     return None
 

@@ -8,8 +8,11 @@ import numpy as np
 import scipy.sparse as sp
 from torch import Tensor
 
+from scdit._torch import STACKLEVEL
+
 _MOST = np.iinfo(np.int32).max
 _FAR = 10.0  # times the largest, or smallest, library size of training cells that may be given
+_ENOUGH = 100  # cells
 _OUTSIDE, _SHARE = 2.0, 0.01  # times the largest one, and share of the generated cells beyond
 
 
@@ -27,12 +30,14 @@ def warn_of_sizes(sizes: np.ndarray, known: np.ndarray) -> None:
             f"library_size of {sizes[far][0]:g} is far outside the training cells' range, "
             f"{known.min():g} to {known.max():g}: the model extrapolates",
             UserWarning,
-            stacklevel=3,
+            stacklevel=STACKLEVEL,
         )
 
 
 def warn_of_depths(counts: sp.csr_matrix, known: np.ndarray) -> None:
     """Warn, at the caller's caller, if generated counts (cells, genes) leave the training cells' depths."""
+    if len(known) < _ENOUGH:  # whose range says little
+        return
     sizes = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
     share = ((sizes > _OUTSIDE * known.max()) | (sizes < known.min() / _OUTSIDE)).mean()
     if share > _SHARE:
@@ -41,5 +46,5 @@ def warn_of_depths(counts: sp.csr_matrix, known: np.ndarray) -> None:
             f"range, {known.min():g} to {known.max():g}: use a smaller guidance_scale, or give "
             "library_size=",
             UserWarning,
-            stacklevel=3,
+            stacklevel=STACKLEVEL,
         )

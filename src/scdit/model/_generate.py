@@ -10,9 +10,10 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
-from tqdm import tqdm
 
 from scdit._checks import check_bool, check_int, check_rng
+from scdit._progress import progress
+from scdit._torch import steady_torch
 from scdit.conditions import (
     Composition,
     LibrarySize,
@@ -45,6 +46,7 @@ class GenerateMixin(SamplingMixin):
     run_token_: str
     var_: pd.DataFrame
 
+    @steady_torch()
     def generate(
         self,
         n: int | None = None,
@@ -166,7 +168,8 @@ class GenerateMixin(SamplingMixin):
             warn_of_sizes(sizes, composition.library_size)
 
         module, counts, layers = self.module, [], defaultdict(list)
-        for start in tqdm(range(0, n, batch_size), "Generating", disable=silent, unit="batch"):
+        bar = progress(n, "Generating", "cell", silent)
+        for start in range(0, n, batch_size):
             cells = range(start, min(start + batch_size, n))
             batch_codes = self._codes_of(cells, codes, sizes)
             state = module.sample(batch_codes, cells, noise, times, **options)
@@ -178,6 +181,8 @@ class GenerateMixin(SamplingMixin):
             counts.append(sp.csr_matrix(as_integers(drawn)))
             for name, layer in module.codec.layers(state).items():
                 layers[name].append(sp.csr_matrix(layer.cpu().numpy()))
+            bar.update(len(cells))
+        bar.close()
 
         settings = {
             "version": _version(),

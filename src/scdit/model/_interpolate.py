@@ -12,9 +12,10 @@ import torch
 from anndata import AnnData
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from tqdm import tqdm
 
 from scdit._checks import check_bool, check_int, check_rng, check_rows, did_you_mean
+from scdit._progress import progress
+from scdit._torch import steady_torch
 from scdit.conditions import MAX_CELLS, Category, Composition, Number, resolve_codes
 from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._depths import as_integers
@@ -39,6 +40,7 @@ class InterpolateMixin(SamplingMixin):
     run_token_: str
     var_: pd.DataFrame
 
+    @steady_torch()
     def interpolate(
         self,
         a: End,
@@ -116,7 +118,8 @@ class InterpolateMixin(SamplingMixin):
         shares = self._between(from_a, to_b, weight)
 
         counts = []
-        for first in tqdm(range(0, len(states), batch_size), "Interpolating", disable=silent):
+        bar = progress(len(states), "Interpolating", "cell", silent)
+        for first in range(0, len(states), batch_size):
             cells = range(first, min(first + batch_size, len(states)))
             x = torch.from_numpy(states[first : cells.stop]).to(self.module.device)
             state, told = self.module.unstandardise(x), self._codes_of(cells, codes, None)
@@ -124,6 +127,8 @@ class InterpolateMixin(SamplingMixin):
                 told[name] = torch.from_numpy(share[first : cells.stop]).to(state)
             drawn = self.module.draw_counts(state, cells, noise, told)[RNA]
             counts.append(sp.csr_matrix(as_integers(drawn)))
+            bar.update(len(cells))
+        bar.close()
         path = np.tile(np.arange(n), steps)
         named = f"{self.run_token_};{noise.seed};path;{from_a};{to_b}"
         names = cell_names(named, [weight, path, states[:, 0]], len(states))

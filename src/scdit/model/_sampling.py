@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from scdit._checks import check_choice, check_int, check_number, check_rng
+from scdit._torch import steady_torch
 from scdit.conditions import (
     Composition,
     Condition,
@@ -40,6 +41,7 @@ class SamplingMixin:
     composition_: dict
     _conditions: list[Condition]
 
+    @steady_torch()
     def denoising_path(
         self,
         n: int = 500,

@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from anndata import AnnData
 from scvi.data import AnnDataManager
 
-from scdit._checks import check_int
+from scdit._checks import check_bool, check_int
+from scdit._torch import steady_torch
 from scdit.conditions import Condition, Number
 from scdit.model._counts import read_counts
 from scdit.model._names import weights_token
 from scdit.model._registration import check_unchanged
+from scdit.model._train_arguments import check_plans, check_trainer, per_phase
 from scdit.module import RNA, SCDiTModule
 from scdit.train import CellDataModule, PhasesRunner, condition_codes
+
+# attributes that a training sets, by the names they have in the instance
+_CHANGED = (
+    "composition_",
+    "history_",
+    "is_trained_",
+    "run_token_",
+    "train_indices_",
+    "validation_indices_",
+    "test_indices_",
+    "trainer",
+    "_trainer",
+)
 
 
 class TrainMixin:
@@ -30,7 +47,9 @@ class TrainMixin:
     history_: dict | None
     registry: dict
     _conditions: list[Condition]
+    composition_: dict[str, Any]
 
+    @steady_torch()
     def train(
         self,
         max_epochs: int | Mapping[str, int] | None = None,
@@ -41,13 +60,15 @@ class TrainMixin:
         shuffle_set_split: bool = True,
         batch_size: int | Mapping[str, int] | None = None,
         early_stopping: bool | Mapping[str, bool] | None = None,
+        early_stopping_patience: int = 10,
         plan_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         silent: bool = False,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the codec, if it has weights, then the denoiser. A second call goes on from where the first stopped.
 
-        A call that is interrupted, or fails, leaves the model as it was before.
+        A call that fails leaves the model as it was before. So does Ctrl-C, but in the denoiser's phase: then
+        the model is kept as trained so far, and a warning says which part was cut.
 
         Parameters
         ----------
@@ -56,11 +77,13 @@ class TrainMixin:
             ``{"codec": 20, "denoiser": 100}`` (the expression codec has no phase of its own). None
             adapts them to the number of cells.
         accelerator, devices
-            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
+            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one. Several devices are
+            refused.
         train_size, validation_size
             Fractions of the cells that are trained on and that early stopping watches (default
             the rest). None trains on all cells, unless `validation_size` or `early_stopping` asks
             for some to be held out; then, and always with the expression codec, on 0.9.
+            ``validation_size=0.1`` is all that is needed for validation curves in ``history``.
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size
@@ -71,33 +94,51 @@ class TrainMixin:
             one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
             codec's bound is lowest long before its cells are best, and a prior keeps it from
             overfitting. Without validation cells nothing is stopped, see `train_size`.
+        early_stopping_patience
+            Number of validations without an improvement after which a phase ends.
         plan_kwargs
             Optimiser settings per phase, ``lr`` and ``weight_decay``: the defaults are
             ``{"codec": {"lr": 1e-3, "weight_decay": 1e-2}, "denoiser": {"lr": 2e-3, ...}}``.
         silent
-            No progress bar.
+            No progress: by default a bar, or, where no terminal or notebook shows it, a line in the log
+            for every tenth of the way.
         **trainer_kwargs
             Passed to Lightning's trainer for all phases: ``precision``, ``gradient_clip_val``,
             ``callbacks``, ...
 
         Raises
         ------
+        RuntimeError
+            If a phase diverges; the message names it.
         ValueError
-            If there are fewer than two cells, or an argument is out of range.
+            If there are fewer than two cells, data have changed since ``setup_anndata``, or an argument is
+            unknown or out of range.
+
+        Warns
+        -----
+        UserWarning
+            If the denoiser's phase is interrupted.
         """
         if self.adata is None:
             raise ValueError("this model was loaded without data: load it with adata= to train it")
         if self.adata.n_obs < 2:
             raise ValueError("adata has one cell: a distribution cannot be learnt from it")
-        # much can happen to the data between setup_anndata and here
-        check_unchanged(self.adata_manager)
-        if isinstance(devices, int) and devices > 1:
-            raise ValueError(f"scdit trains on one device, got devices={devices}")
+        check_bool("silent", silent)
+        check_bool("shuffle_set_split", shuffle_set_split)
+        patience = check_int("early_stopping_patience", early_stopping_patience)
+        check_trainer(accelerator, devices, trainer_kwargs)
         phases = self.module.codec.phases
-
-        batch_sizes = _per_phase(
+        plans = check_plans(plan_kwargs, phases)
+        batch_sizes = per_phase(
             "batch_size", batch_size, {name: phase.batch_size for name, phase in phases.items()}
         )
+        stopping = per_phase(
+            "early_stopping",
+            early_stopping,
+            {name: phase.early_stopping for name, phase in phases.items()},
+        )
+        # much can happen to the data between setup_anndata and here
+        check_unchanged(self.adata_manager)
         if train_size is None:
             wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
             watched = early_stopping is True or any(wishes) or bool(validation_size)
@@ -113,7 +154,7 @@ class TrainMixin:
             shuffle_set_split,
             batch_size=batch_sizes[next(iter(phases))],
         )
-        epochs = _per_phase(
+        epochs = per_phase(
             "max_epochs",
             max_epochs,
             {
@@ -121,62 +162,52 @@ class TrainMixin:
                 for name, phase in phases.items()
             },
         )
-        runner = PhasesRunner(
-            self,
-            cells,
-            max_epochs=epochs,
-            batch_size=batch_sizes,
-            plan_kwargs=_per_phase("plan_kwargs", plan_kwargs, {name: {} for name in phases}),
-            early_stopping=_per_phase(
-                "early_stopping",
-                early_stopping,
-                {name: phase.early_stopping for name, phase in phases.items()},
-            ),
-            accelerator=accelerator,
-            devices=devices,
-            silent=silent,
-            **trainer_kwargs,
-        )
-        self.composition_ = {
-            "codes": {
-                c.name: self.adata.obs[c.key].to_numpy(np.float64)
-                if isinstance(c, Number)
-                else self.adata_manager.get_from_registry(c.name).ravel()
-                for c in self._conditions
-            },
-            "library_size": np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel(),
-        }
-        state = copy.deepcopy((self.module.state_dict(), self.history_, self.is_trained_))
-        try:
+        with _as_before_if_it_fails(self):
+            runner = PhasesRunner(
+                self,
+                cells,
+                max_epochs=epochs,
+                batch_size=batch_sizes,
+                plan_kwargs=plans,
+                early_stopping=stopping,
+                patience=patience,
+                accelerator=accelerator,
+                devices=1 if devices == "auto" else devices,
+                silent=silent,
+                **trainer_kwargs,
+            )
             if not self.is_trained_:
                 self.module.codec.start({RNA: counts[cells.train_idx]})
             runner()
+            self.composition_ = self._composition(counts)
             self.run_token_ = weights_token(self.module)
-        except BaseException as error:
-            weights, self.history_, self.is_trained_ = state
-            self.module.load_state_dict(weights)
-            if isinstance(error.__context__, KeyboardInterrupt):  # which Lightning turns into exit
-                raise KeyboardInterrupt from error
-            raise
+
+    def _composition(self, counts: sp.csr_matrix) -> dict[str, Any]:
+        """Conditions and library sizes of the training cells, see :class:`Composition`."""
+        codes = {
+            c.name: self.adata.obs[c.key].to_numpy(np.float64)  # type: ignore[union-attr]
+            if isinstance(c, Number)
+            else self.adata_manager.get_from_registry(c.name).ravel()
+            for c in self._conditions
+        }
+        library_size = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+        return {"codes": codes, "library_size": library_size}
 
 
-def _per_phase(name: str, given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """One value for all phases, or a mapping from phases to values, over the defaults.
-
-    Raises
-    ------
-    ValueError
-        If a phase is unknown, or the values are numbers and not positive.
-    """
-    if given is None:
-        return dict(defaults)
-    is_per_phase = isinstance(given, Mapping)
-    values = {**defaults, **given} if is_per_phase else dict.fromkeys(defaults, given)
-    unknown = set(values) - set(defaults)
-    if unknown:
-        raise ValueError(f"{name} names {sorted(unknown)}; the phases are {', '.join(defaults)}")
-    for phase, value in values.items():
-        if type(defaults[phase]) is int:
-            check_int(f"{name} of the {phase}", value)
-            values[phase] = int(value)
-    return values
+@contextmanager
+def _as_before_if_it_fails(model: TrainMixin) -> Iterator[None]:
+    """Put everything back that training changes in a model, if it ends with an error."""
+    module = model.module
+    attributes = {name: vars(model)[name] for name in _CHANGED if name in vars(model)}
+    attributes["history_"] = copy.copy(model.history_)
+    weights = copy.deepcopy(module.state_dict())
+    device, training = module.device, module.training
+    try:
+        yield
+    except BaseException:
+        module.load_state_dict(weights)
+        module.to(device).train(training)
+        for name in _CHANGED:
+            vars(model).pop(name, None)
+        vars(model).update(attributes)
+        raise

@@ -1,35 +1,93 @@
-"""Lightning callbacks: one progress bar over all phases, and the best weights of a phase."""
+"""Lightning callbacks: progress over all phases, divergence, and the best weights of a phase."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
-from tqdm import tqdm
+
+_EVERY = 50  # steps after which the loss is looked at
+_EXPLODED = 100.0  # times the first loss, or so
+_WORSE = 1.0  # of the first loss, or so: the most by which a phase may end above it
 
 
 class PhaseProgress(Callback):
     """Advances a bar that is shared by the phases of a training, one step per batch."""
 
-    def __init__(self, bar: tqdm, phase: str):
+    def __init__(self, bar: Any, phase: str):
         self.bar, self.phase, self.steps = bar, phase, 0
+        self.shown: dict[str, str] = {}
 
     def on_train_start(self, trainer: Trainer, *_) -> None:
         self.bar.set_description(f"Training the {self.phase}")
+        self.bar.unpause()  # what came before says nothing of the time that steps take
 
     def on_train_batch_end(self, trainer: Trainer, *_) -> None:
         self.steps += 1
         self.bar.update()
 
     def on_validation_end(self, trainer: Trainer, *_) -> None:
-        value = trainer.callback_metrics.get(f"{self.phase}_loss_validation")
+        self._show(trainer, "validation")
+
+    def on_train_epoch_end(self, trainer: Trainer, *_) -> None:
+        self._show(trainer, "train")
+
+    def _show(self, trainer: Trainer, stage: str) -> None:
+        value = trainer.callback_metrics.get(f"{self.phase}_loss_{stage}")
         if value is not None:
-            self.bar.set_postfix(validation_loss=f"{float(value):.4g}", refresh=False)
+            self.shown[f"{stage}_loss"] = f"{float(value):.4g}"
+            self.bar.set_postfix(**self.shown, refresh=False)
 
     def skip_to_end(self, planned: int) -> None:
         """Move the bar over steps that early stopping has saved."""
         self.bar.update(planned - self.steps)
+
+
+class Divergence(Callback):
+    """Ends a phase whose loss is not finite, or has exploded.
+
+    The loss of a step is looked at every 50 steps, which a device is not slowed down by. At the end
+    the loss must not be far above that of the first step, and all weights must be finite.
+
+    Parameters
+    ----------
+    phase
+        Name of the phase.
+    watched
+        Early stopping ends the phase and puts the best weights back: only these have to be finite.
+    """
+
+    def __init__(self, phase: str, watched: bool):
+        self.phase, self.watched = phase, watched
+        self.first: float | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, plan: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.watched or (self.first is not None and trainer.global_step % _EVERY):
+            return
+        loss = float(outputs["loss"])
+        self.first = loss if self.first is None else self.first
+        if not math.isfinite(loss) or loss > _EXPLODED * (abs(self.first) + 1):
+            self._stop(f"its loss is {loss:.3g} after {trainer.global_step} steps")
+
+    def on_fit_end(self, trainer: Trainer, plan: LightningModule) -> None:
+        if not all(torch.isfinite(p).all() for p in plan.parameters()):
+            self._stop("its weights are not finite")
+        loss = trainer.callback_metrics.get(f"{self.phase}_loss_train")
+        if loss is None or self.first is None:
+            return
+        if not float(loss) <= self.first + _WORSE * (abs(self.first) + 1):  # nor where it is NaN
+            self._stop(f"its loss rose from {self.first:.3g} to {float(loss):.3g}")
+
+    def _stop(self, reason: str) -> None:
+        raise RuntimeError(
+            f"the training of the {self.phase} diverged: {reason}. Lower its learning rate: "
+            f'train(plan_kwargs={{"{self.phase}": {{"lr": ...}}}})'
+        )
 
 
 class BestWeights(Callback):

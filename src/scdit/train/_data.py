@@ -14,6 +14,7 @@ from scvi.data import AnnDataManager
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from scdit._checks import check_number
 from scdit.module import LIBRARY_SIZE, RNA, SCDiTModule
 
 
@@ -57,7 +58,9 @@ class CellDataModule(LightningDataModule):
         self.n_train, self.n_val = _split_sizes(n, train_size, validation_size)
         order = np.arange(n)
         if shuffle_set_split:
-            order = np.random.default_rng(settings.seed).permutation(n)
+            # scvi's seed, or that of torch, which lightning.seed_everything sets
+            seed = int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
+            order = np.random.default_rng(seed).permutation(n)
         self.val_idx, self.train_idx, self.test_idx = np.split(
             order, [self.n_val, self.n_val + self.n_train]
         )
@@ -86,10 +89,12 @@ class CellDataModule(LightningDataModule):
 def _split_sizes(
     n: int, train_size: float | None, validation_size: float | None
 ) -> tuple[int, int]:
-    train_size = 0.9 if train_size is None else train_size
-    if not 0 < train_size <= 1:
-        raise ValueError(f"train_size must be in (0, 1], got {train_size}")
-    if validation_size is not None and not 0 <= validation_size <= 1 - train_size + 1e-9:
+    train_size = 0.9 if train_size is None else check_number("train_size", train_size, 0, 1)
+    if train_size == 0:
+        raise ValueError("train_size must be in (0, 1], got 0")
+    if validation_size is not None:
+        validation_size = check_number("validation_size", validation_size, 0, 1)
+    if validation_size is not None and validation_size > 1 - train_size + 1e-9:
         raise ValueError(
             f"validation_size must be in [0, 1 - train_size], got {validation_size} with "
             f"train_size={train_size}"

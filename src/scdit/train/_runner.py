@@ -13,9 +13,9 @@ import pandas as pd
 from lightning.pytorch.callbacks import EarlyStopping
 from scvi.train import TrainRunner
 from torch import nn
-from tqdm import tqdm
 
-from scdit.train._callbacks import BestWeights, PhaseProgress
+from scdit._progress import progress
+from scdit.train._callbacks import BestWeights, Divergence, PhaseProgress
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
 from scdit.train._states import prepare_states
@@ -28,7 +28,32 @@ _VALIDATIONS = 50  # of a phase at most, where epochs are short
 
 
 class _PhaseRunner(TrainRunner):
-    """scvi's runner, which keeps the history of earlier phases and trainings."""
+    """scvi's runner, which keeps the history of earlier phases and trainings.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it is interrupted, which Lightning turns into an exit of the process.
+    """
+
+    def __call__(self) -> None:
+        try:
+            super().__call__()
+        except SystemExit as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error
+            raise
+
+    def keep(self) -> None:
+        """Take what is trained so far, as at the end of a training."""
+        self._update_history()
+        model, data = self.model, self.data_splitter
+        model.train_indices, model.validation_indices = data.train_idx, data.val_idx
+        model.test_indices = data.test_idx
+        model.module.eval()
+        model.is_trained_ = True
+        model.to_device(self.device)
+        model.trainer = self.trainer
 
     def _update_history(self) -> None:
         earlier = dict(self.model.history_ or {})
@@ -97,7 +122,7 @@ class PhasesRunner:
             self.max_epochs[phase] * math.ceil(self.cells.n_train / self.batch_size[phase])
             for phase in phases
         )
-        with tqdm(total=total, disable=self.silent, unit="batch") as bar:
+        with progress(total, "Training", "batch", self.silent) as bar:
             if "codec" in phases:
                 # of an earlier training, and fitted anew to the states of this one
                 module.codec.clear_calibration()
@@ -105,21 +130,24 @@ class PhasesRunner:
             self.model.is_trained_ = False  # until the last phase is done
             states = prepare_states(module, self.cells, self.batch_size["denoiser"])
             module.train()
-            self._fit(self.plans["denoiser"], states, module.ema, bar)
+            networks = nn.ModuleList([module.denoiser, module.ema])
+            self._fit(self.plans["denoiser"], states, networks, bar)
 
     def _fit(
-        self, plan: _Plan, data: CellDataModule | StateDataModule, network: nn.Module, bar: tqdm
+        self, plan: _Plan, data: CellDataModule | StateDataModule, network: nn.Module, bar: Any
     ) -> None:
         max_epochs = self.max_epochs[plan.phase]
         monitor = f"{plan.phase}_loss_validation"
-        progress = PhaseProgress(bar, plan.phase)
-        callbacks = [progress, *(self.trainer_kwargs.get("callbacks") or [])]
+        steps = PhaseProgress(bar, plan.phase)
+        callbacks = [steps, *(self.trainer_kwargs.get("callbacks") or [])]
         options: dict[str, Any] = {}
+        watched = bool(data.n_val) and self.early_stopping[plan.phase]
         if data.n_val:
-            if self.early_stopping[plan.phase]:
+            if watched:
                 callbacks.append(EarlyStopping(monitor, patience=self.patience))
                 callbacks.append(BestWeights(network, monitor))
             options["check_val_every_n_epoch"] = max(1, max_epochs // _VALIDATIONS)
+        callbacks.append(Divergence(plan.phase, watched))  # after the best weights are back
         n_batches = math.ceil(data.n_train / data.batch_size)
         options |= {
             "gradient_clip_val": plan.gradient_clip,
@@ -129,14 +157,27 @@ class PhasesRunner:
             "callbacks": callbacks,
         }
         with _quiet_lightning():
-            _PhaseRunner(
+            runner = _PhaseRunner(
                 self.model,
                 training_plan=plan,
                 data_splitter=data,
                 max_epochs=max_epochs,
                 **options,
-            )()
-        progress.skip_to_end(max_epochs * n_batches)
+            )
+            try:
+                runner()
+            except KeyboardInterrupt:
+                # without a finished codec there is nothing to keep, nor without a step
+                if plan.phase != "denoiser" or not steps.steps:
+                    raise
+                runner.keep()
+                warnings.warn(
+                    f"the training of the denoiser was interrupted after {steps.steps} of "
+                    f"{max_epochs * n_batches} steps; the model is kept as trained so far",
+                    UserWarning,
+                    stacklevel=5,
+                )
+        steps.skip_to_end(max_epochs * n_batches)
 
 
 @contextmanager
