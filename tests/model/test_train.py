@@ -342,12 +342,13 @@ def test_validation_curves_need_one_argument(adata):
 
 
 def test_default_types_and_threads_of_torch_are_kept(adata):
-    model, other = setup(adata), setup(adata)
     scvi.settings.seed = 0
+    model = setup(adata)
     model.train(max_epochs=1, silent=True)
     torch.set_default_dtype(torch.float64)
     try:
         scvi.settings.seed = 0
+        other = setup(adata)
         other.train(max_epochs=1, silent=True)
         made = other.generate(20, rng=0, silent=True)
         assert torch.get_default_dtype() == torch.float64

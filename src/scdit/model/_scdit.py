@@ -13,6 +13,7 @@ from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
 
 from scdit._checks import check_class, check_names, check_number
+from scdit._torch import steady_torch
 from scdit.conditions import (
     check_conditions,
     check_not_taken,
@@ -151,13 +152,14 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         # recorded as resolved: a model that is loaded with other data keeps its sizes
         self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
         self._conditions = registered_conditions(self.registry)
-        self.module = self._module_cls(
-            self.summary_stats.n_vars,
-            {c.name: c.n_categories for c in self._conditions},
-            **module_arguments(chosen),
-            condition_dropout=condition_dropout,
-            ema_decay=ema_decay,
-        )
+        with steady_torch():  # weights in single precision
+            self.module = self._module_cls(
+                self.summary_stats.n_vars,
+                {c.name: c.n_categories for c in self._conditions},
+                **module_arguments(chosen),
+                condition_dropout=condition_dropout,
+                ema_decay=ema_decay,
+            )
         self.composition_: dict[str, object] = {}
         self.var_ = (
             pd.DataFrame(index=pd.Index(self.get_var_names()))
