@@ -14,7 +14,7 @@ _OURS = "_scvi_"  # how the names begin of what scvi-tools writes
 @contextmanager
 def restored_on_error(model_class: Any, adata: AnnData | None) -> Iterator[None]:
     """Take back what a registration left in `adata`, and its entry in `model_class`, on an error."""
-    if adata is None:
+    if adata is None or adata.is_view:  # views are not registered
         yield
         return
     columns = {c: adata.obs[c].copy() for c in adata.obs if str(c).startswith(_OURS)}
