@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,7 @@ def test_columns_of_genes_that_no_file_holds_are_left_out(make_adata, tmp_path):
     with pytest.warns(UserWarning, match="adata.var hold.*left out: 'object'"):
         model.save(tmp_path / "m")
     assert list(SCDiT.load(tmp_path / "m", adata=False).var_) == ["fine"]
+    model.var_ = model.var_[["fine"]]
     model.something_ = {1, 2}
     with pytest.raises(TypeError, match="something_ holds a set"):
         model.save(tmp_path / "n")
@@ -252,7 +254,7 @@ def write_again(path, model, **changes):
 
 
 def test_what_does_not_fit_is_refused(trained, saved, make_adata):
-    name = next(iter(dict(trained.module.named_parameters())))
+    name, _ = max(trained.module.named_parameters(), key=lambda pair: pair[1].numel())
 
     def arguments(attributes):
         given = attributes["init_params_"]["non_kwargs"]
@@ -376,8 +378,8 @@ setup(_make_adata(60)).save(folder, overwrite=True, save_anndata=True)
 @pytest.mark.slow
 @pytest.mark.parametrize("nth", [0, 1, 2])
 def test_killed_between_two_files(trained, saved_with_data, make_adata, nth):
-    command = [sys.executable, "-c", KILLED, str(saved_with_data), str(nth)]
-    for _ in range(2):  # the second one finds what the first one left
+    for at in (nth, min(nth, 1)):  # the second save finds what the first one left
+        command = [sys.executable, "-c", KILLED, str(saved_with_data), str(at)]
         assert subprocess.run(command, cwd=Path(__file__).parents[2], check=False).returncode == 9
         loaded = SCDiT.load(saved_with_data)
         assert loaded.adata.n_obs == 120
@@ -594,12 +596,10 @@ def test_a_failed_load_leaves_the_data_as_they_were(trained, saved, make_adata):
 def test_the_hub_of_scvi(trained, tmp_path):
     hub = pytest.importorskip("huggingface_hub")
     scvi_hub = pytest.importorskip("scvi.hub")
-    import anndata
-    import scvi
 
     trained.save(tmp_path / "m", save_anndata=True)
     metadata = scvi_hub.HubMetadata(
-        scvi.__version__, anndata.__version__, "SCDiT", model_parent_module="scdit"
+        version("scvi-tools"), version("anndata"), "SCDiT", model_parent_module="scdit"
     )
     card = hub.ModelCard("---\nlicense: cc-by-4.0\n---\n# Cells of a test")
     model = scvi_hub.HubModel(str(tmp_path / "m"), metadata=metadata, model_card=card)

@@ -173,7 +173,7 @@ def _read_data(folder: Folder, data: Any) -> AnnData | Literal[False]:
             + (f" ({str(file)!r} belongs to none or another)" if file.exists() else "")
             + ": it is loaded without. Pass adata=False to say so, or adata= to give some",
             UserWarning,
-            stacklevel=settings.warnings_stacklevel,
+            stacklevel=settings.warnings_stacklevel + 1,
         )
         return False
     try:

@@ -135,7 +135,7 @@ class SaveMixin:
                 f"columns of adata.var hold what a saved model cannot hold and are left out: "
                 f"{listed(table.columns[lost])}",
                 UserWarning,
-                stacklevel=settings.warnings_stacklevel,
+                stacklevel=settings.warnings_stacklevel + 1,
             )
             kept = [i for i in range(table.shape[1]) if i not in lost]
             attributes["var_"] = table.iloc[:, kept]
