@@ -48,7 +48,7 @@ def saved(trained, tmp_path):
 @pytest.fixture
 def saved_with_data(trained, tmp_path):
     path = tmp_path / "m"
-    trained.save(path, save_anndata=True)
+    trained.save(path, save_anndata=True, compression="gzip")
     return path
 
 
@@ -532,6 +532,10 @@ def test_existing_directories(trained, saved, tmp_path):
         ({"dir_path": 3}, "dir_path must be a"),
         ({"overwrite": "yes"}, "overwrite must be True or False"),
         ({"save_anndata": "no"}, "save_anndata must be True or False"),
+        ({"overwrit": True}, "no argument 'overwrit'; did you mean 'overwrite'"),
+        ({"compression": "gzip"}, "no argument 'compression'"),
+        ({"save_anndata": True, "compresion": "gzip"}, "did you mean 'compression'"),
+        ({"save_kwargs": 3}, "save_kwargs must be a Mapping"),
     ],
 )
 def test_arguments_of_save(trained, tmp_path, wrong, words):
@@ -608,6 +612,8 @@ def test_the_hub_of_scvi(trained, tmp_path):
         warnings.simplefilter("ignore")
         again = scvi_hub.HubModel(str(tmp_path / "m"))
         assert (counts(again.model) == counts(trained)).all()
+        again.load_model(adata=False)
+        assert again.model.adata is None
     assert {"README.md", "_scvi_required_metadata.json"} < set(files(tmp_path / "m"))
     trained.save(tmp_path / "m", overwrite=True)
     assert {"README.md", "_scvi_required_metadata.json"} < set(files(tmp_path / "m"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from anndata import AnnData
 from scvi import settings
 from scvi.data import AnnDataManager
 
-from scdit._checks import check_bool, listed
+from scdit._checks import check_bool, check_class, did_you_mean, listed
 from scdit.conditions import Condition, Number, check_conditions
 from scdit.model._counts import align_genes, check_counts
 from scdit.model._folder import Folder
@@ -83,6 +84,11 @@ class SaveMixin:
         """
         folder = Folder(dir_path, prefix)
         check_bool("overwrite", overwrite)
+        check_class("save_kwargs", save_kwargs, Mapping, type(None))
+        known = inspect.signature(AnnData.write_h5ad).parameters.keys() if save_anndata else ()
+        for name in anndata_write_kwargs.keys() - known:
+            own = inspect.signature(self.save).parameters
+            raise TypeError(f"save has no argument {name!r}{did_you_mean(name, [*own, *known])}")
         if check_bool("save_anndata", save_anndata):
             self._check_data()
         if folder.path.exists() and not (overwrite and folder.path.is_dir()):
