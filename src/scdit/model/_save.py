@@ -163,7 +163,7 @@ class SaveMixin:
                 numbers,
                 unlabeled=unlabeled if arguments["labels_key"] is not None else None,
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"save_anndata=True: the data were changed after training and would not load again; "
                 f"{error.args[0]}. Save a copy of the raw counts yourself, and the model without"
