@@ -21,9 +21,23 @@ def test_all_are_there():
 
 @pytest.mark.parametrize("path", SAVES)
 def test_same_counts(path):
-    model = SCDiT.load(str(path), adata=False)
+    model = SCDiT.load(str(path), adata=False, allow_pickle=True)
     for call, counts in generate(path.name, model).items():
         expected = sp.load_npz(path / f"{call}.npz")
         differing = (counts != expected).nnz / np.prod(expected.shape)
         assert differing <= 1e-4, call
     assert set(CALLS) == {file.stem for file in path.glob("*.npz")}
+
+
+@pytest.mark.parametrize("path", SAVES)
+def test_pickles_need_trust(path, tmp_path):
+    for call in (lambda: SCDiT.load(path, adata=False), lambda: SCDiT.load_registry(path)):
+        with pytest.raises(
+            ValueError, match="If you trust whoever made the file, pass allow_pickle"
+        ):
+            call()
+    model = SCDiT.load(path, adata=False, allow_pickle=True)
+    model.save(tmp_path / "again")
+    again = SCDiT.load(tmp_path / "again", adata=False)
+    for name, value in model.module.state_dict().items():
+        assert value.equal(again.module.state_dict()[name])

@@ -7,7 +7,6 @@ from typing import Literal
 
 import pandas as pd
 from anndata import AnnData
-from scvi import REGISTRY_KEYS
 from scvi.data import AnnDataManager
 from scvi.model.base import BaseModelClass
 from scvi.utils import setup_anndata_dsp
@@ -22,19 +21,23 @@ from scdit.conditions import (
     registered_conditions,
 )
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
-from scdit.model._counts import align_genes, check_adata, check_counts, read_counts
+from scdit.model._counts import check_adata, check_counts, read_counts
 from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
+from scdit.model._load import LoadMixin
 from scdit.model._names import weights_token
 from scdit.model._registration import CountsField, check_unchanged
+from scdit.model._save import SaveMixin
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
 
 _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() for name in part}
 
 
-class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelClass):
+class SCDiT(
+    TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, SaveMixin, LoadMixin, BaseModelClass
+):
     """Diffusion transformer for single-cell counts.
 
     A *codec* takes counts to the space of the diffusion and back; a Diffusion Transformer (Peebles &
@@ -243,32 +246,6 @@ class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelCl
         cls.register_manager(manager)
 
     # -- use -------------------------------------------------------------------------------------
-
-    @classmethod
-    def load(cls, dir_path: str, adata: AnnData | None = None, *args, **kwargs) -> SCDiT:
-        """Load a saved model.
-
-        Parameters
-        ----------
-        dir_path
-            The directory :meth:`save` wrote.
-        adata
-            Data like the training data, whose genes may come in any order (a reordered copy is
-            then kept); None to take the data that was saved with the model; False for none, which
-            is enough to generate.
-        *args, **kwargs
-            As in :meth:`scvi.model.base.BaseModelClass.load`.
-
-        Raises
-        ------
-        ValueError
-            If training genes are missing from `adata`; the message lists them.
-        """
-        if isinstance(adata, AnnData):
-            registry = cls.load_registry(dir_path, kwargs.get("prefix"))
-            state = registry["field_registries"][REGISTRY_KEYS.X_KEY]["state_registry"]
-            adata = align_genes(adata, state["column_names"])
-        return super().load(dir_path, adata, *args, **kwargs)
 
     def __repr__(self) -> str:
         module, names = self.module, [str(c) for c in self._conditions]
