@@ -17,16 +17,28 @@ from scvi.utils import setup_anndata_dsp
 from scdit.conditions import check_conditions, condition_fields, registered_conditions
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._counts import align_genes, check_counts
+from scdit.model._decode import DecodeMixin
+from scdit.model._differential import DifferentialMixin
 from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
+from scdit.model._likelihood import LikelihoodMixin
 from scdit.model._train import TrainMixin
 from scdit.module import SCDiTModule
 
 _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() for name in part}
 
 
-class SCDiT(TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, BaseModelClass):
+class SCDiT(
+    TrainMixin,
+    GenerateMixin,
+    InterpolateMixin,
+    EmbedMixin,
+    DecodeMixin,
+    DifferentialMixin,
+    LikelihoodMixin,
+    BaseModelClass,
+):
     """Diffusion transformer for single-cell counts.
 
     A *codec* takes counts to the space of the diffusion and back; a Diffusion Transformer (Peebles &
