@@ -117,12 +117,6 @@ class Encoded:
         normal = noise.normal(self.rows.start, self.rows.stop, n_state, POSTERIOR, sample)
         return self.mean + self.sd * torch.from_numpy(normal).to(self.mean)
 
-    def with_condition(self, name: str, code: int | None) -> dict[str, Tensor] | None:
-        """The codes, of which those of one condition are `code`; as they are if it is None."""
-        if code is None or self.codes is None:
-            return self.codes
-        return {**self.codes, name: torch.full_like(self.codes[name], code)}
-
 
 class CellsMixin:
     """What methods share that look at cells of an AnnData through the latent codec."""
@@ -152,6 +146,7 @@ class CellsMixin:
         batch_size: int | None,
         *,
         conditions: bool = True,
+        translated: bool = False,
     ) -> Cells:
         """The cells that a method is called with, checked.
 
@@ -163,6 +158,8 @@ class CellsMixin:
             As the user gives them, see :meth:`SCDiT.get_normalized_expression`.
         conditions
             Whether the registered columns that ``adata.obs`` has are looked at.
+        translated
+            Whether the cells are to be moved to other batches, for which their own must be known.
         """
         self._require_latent_codec(method)
         batch_size = check_int(
@@ -175,6 +172,11 @@ class CellsMixin:
         if not len(rows):
             raise ValueError("indices selects no cells")
         layer, genes = self.registry["setup_args"]["layer"], pd.Index(self.get_var_names())
+        if translated and (batch := self._batch_condition("transform_batch").key) not in given.obs:
+            raise ValueError(
+                f"adata.obs has no column {batch!r}: to move cells to another batch, their own must be "
+                "known"
+            )
         if given.isbacked:
             check_counts(given, layer)  # which says what to do with it
         aligned = align_genes(given, genes)
@@ -212,6 +214,15 @@ class CellsMixin:
                 codes = codes_on_device(cells.codes, rows, module.device)
             mean, sd = module.codec.encode(counts, codes)
             yield Encoded(rows, counts, codes, mean, sd)
+
+    def _in_batch(
+        self, part: Encoded, state: Tensor, batch: int | None
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """States and codes of cells had they been measured in a batch; as they are if it is None."""
+        if batch is None or part.codes is None:
+            return state, part.codes
+        codes = {**part.codes, BATCH: torch.full_like(part.codes[BATCH], batch)}
+        return self.module.codec.translate(state, part.codes, codes), codes
 
     def _batch_codes(self, transform_batch: Any) -> list[int | None]:
         """Codes of the batches that expression is decoded in; None for the observed one.

@@ -144,7 +144,7 @@ class DifferentialMixin(ExpressionMixin):
         _check_further(kwargs)
         generator = np.random.default_rng(check_rng(rng))
         batches = self._batches_of_groups(batch_correction, batchid1, batchid2)
-        cells = self._cells(method, adata, None, batch_size)
+        cells = self._cells(method, adata, None, batch_size, translated=batch_correction)
         obs = (self.adata if adata is None else adata).obs  # type: ignore[union-attr]
         if idx1 is not None:
             comparisons = [compare_rows(obs, idx1, idx2)]

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scdit._checks import check_bool, check_choice, check_int, check_number, check_rng
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import BATCH, CHOSEN, Cells, CellsMixin
+from scdit.model._cells import CHOSEN, Cells, CellsMixin
 from scdit.module import RNA
 
 
@@ -52,9 +52,10 @@ class ExpressionMixin(CellsMixin):
         indices
             Positions or mask of the cells; None for all.
         transform_batch
-            Batch in which every cell is decoded, by name: what the cell would look like had it been
-            measured there. Expression is averaged over several names. None for the batch that the
-            cell has.
+            Batch to move every cell to, by name: what the cell would look like had it been measured
+            there, at the same place among the cells of its type. The latent vector is moved from the
+            codec's prior in its own batch, which ``adata.obs`` must have, to that in the other.
+            Expression is averaged over several names. None to leave cells in their batch.
         gene_list
             Genes to return, in this order; None for all of them, in the order of `adata`.
         library_size
@@ -107,7 +108,13 @@ class ExpressionMixin(CellsMixin):
             check_bool("return_numpy", return_numpy)
         noise = KeyedNoise(check_rng(rng))
         batches = self._batch_codes(transform_batch)
-        cells = self._cells("get_normalized_expression", adata, indices, batch_size)
+        cells = self._cells(
+            "get_normalized_expression",
+            adata,
+            indices,
+            batch_size,
+            translated=transform_batch is not None,
+        )
         places, genes = cells.columns(gene_list)
         if n_samples_overall is not None:
             check_int("n_samples_overall", n_samples_overall)
@@ -161,8 +168,8 @@ class ExpressionMixin(CellsMixin):
             for sample in range(n_samples):
                 state, total = part.draw(noise, sample), torch.zeros((), device=part.mean.device)
                 for batch in batches:
-                    codes = part.with_condition(BATCH, batch)
-                    expected = self.module.codec.decode(state, codes)[RNA].mean()
+                    decoded = self.module.codec.decode(*self._in_batch(part, state, batch))
+                    expected = decoded[RNA].mean()
                     if scale is not None:
                         expected = expected * (scale / expected.sum(1, keepdim=True))
                     total = total + expected / len(batches)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from scdit._checks import check_bool, check_int, check_rng
 from scdit.codec import ZeroInflatedNegativeBinomial
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import BATCH, PREDICTED, CellsMixin
+from scdit.model._cells import PREDICTED, CellsMixin
 from scdit.module import RNA
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class LikelihoodMixin(CellsMixin):
         adata, indices, gene_list, batch_size, silent, rng
             As in :meth:`get_normalized_expression`.
         transform_batch
-            Name of the batch in which every cell is decoded; None for the one that it has.
+            Name of the batch to move every cell to; None to leave cells in their own.
         n_samples
             Draws for each cell.
 
@@ -231,20 +231,26 @@ class LikelihoodMixin(CellsMixin):
             raise ValueError(
                 f"transform_batch names {len(batches)} batches: counts are drawn in one"
             )
-        cells = self._cells("posterior_predictive_sample", adata, indices, batch_size)
+        cells = self._cells(
+            "posterior_predictive_sample",
+            adata,
+            indices,
+            batch_size,
+            translated=transform_batch is not None,
+        )
         places, _ = cells.columns(gene_list)
         at = torch.from_numpy(places).to(self.module.device)
         samples: list[list[sp.csr_matrix]] = [[] for _ in range(n_samples)]
         with tqdm(total=n_samples * len(cells), disable=silent, unit="cell") as bar:
             for part in self._encoded(cells):
-                codes, rows = part.with_condition(BATCH, batches[0]), part.rows
+                rows = part.rows
                 for sample in range(n_samples):
 
                     def uniform(n: int, rows: range = rows, sample: int = sample) -> Tensor:
                         numbers = noise.uniform(rows.start, rows.stop, n, PREDICTED, sample)
                         return torch.from_numpy(numbers).to(self.module.device)
 
-                    state = part.draw(noise, sample)
+                    state, codes = self._in_batch(part, part.draw(noise, sample), batches[0])
                     drawn = self.module.codec.draw(state, uniform, codes)[RNA]
                     samples[sample].append(sp.csr_matrix(drawn[:, at].cpu().numpy()))
                     bar.update(len(rows))
