@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from scdit._checks import check_class, check_int, check_names, check_rows, did_you_mean, listed
 from scdit.codec import LatentCodec
-from scdit.conditions import Category, Condition
+from scdit.conditions import Category, Condition, Number
 from scdit.diffusion import KeyedNoise
 from scdit.model._counts import align_genes, check_counts
 from scdit.module import RNA, SCDiTModule
@@ -195,12 +197,21 @@ class CellsMixin:
 
     def _observed_codes(self, obs: pd.DataFrame, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Codes of the conditions that a table has; those that it lacks are not known."""
-        return {
-            c.name: c.standardise(c.encode(obs[c.key].iloc[rows].tolist()))
-            if c.key in obs
-            else unknown_codes(c, len(rows))
-            for c in self._conditions
-        }
+        codes = {}
+        for c in self._conditions:
+            if c.key not in obs:
+                codes[c.name] = unknown_codes(c, len(rows))
+                continue
+            known = c.encode(obs[c.key].iloc[rows].tolist())
+            if isinstance(c, Number) and (far := c.far_out(known)).any():
+                warnings.warn(
+                    f"{c.key} of {known[far][0]:g} is far outside the training cells' range, {c.low:g} "
+                    f"to {c.high:g}: the model extrapolates",
+                    UserWarning,
+                    stacklevel=users_stacklevel(),
+                )
+            codes[c.name] = c.standardise(known)
+        return codes
 
     def _encoded(self, cells: Cells) -> Iterator[Encoded]:
         """Posteriors of cells, batch by batch. Call it in inference mode."""
@@ -253,6 +264,14 @@ class CellsMixin:
 
 
 BATCH = "batch"  # name of the condition in scvi's registry
+
+
+def users_stacklevel() -> int:
+    """Level, for a warning of the caller, of the first frame that is neither scdit's nor torch's."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("scdit.", "torch.")):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def unknown_codes(condition: Condition, n: int) -> np.ndarray:

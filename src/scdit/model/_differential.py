@@ -243,7 +243,8 @@ def _check_further(given: dict[str, Any]) -> None:
 
 def _manager(cells: Cells) -> AnnDataManager:
     """A registration of the counts in an object of its own: nothing is written to the user's."""
-    manager = AnnDataManager([LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=True)])
+    # which are checked already; scvi's check draws from numpy's global numbers
+    manager = AnnDataManager([LayerField(REGISTRY_KEYS.X_KEY, None, is_count_data=False)])
     manager.register_fields(AnnData(cells.counts))
     return manager
 

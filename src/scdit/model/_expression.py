@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from scdit._checks import check_bool, check_choice, check_int, check_number, check_rng
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import CHOSEN, Cells, CellsMixin
+from scdit.model._cells import CHOSEN, Cells, CellsMixin, users_stacklevel
 from scdit.module import RNA
 
 
@@ -128,7 +128,7 @@ class ExpressionMixin(CellsMixin):
                 "several samples of each cell have three dimensions: an array is returned, although "
                 "return_numpy=False",
                 UserWarning,
-                stacklevel=3,  # over the decorator
+                stacklevel=users_stacklevel(),
             )
         shape = (n_samples if every else 1, len(cells), len(places))
         result = np.zeros(shape, dtype=np.float32)
