@@ -7,12 +7,15 @@ is allowed: ``ValueError`` for a value, ``TypeError`` for an object of the wrong
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+_WITHIN = ("scdit.", "torch.", "contextlib")  # modules that a warning does not point to
 
 
 def check_int(name: str, value: Any, low: int = 1, high: int | None = None) -> int:
@@ -190,3 +193,11 @@ def shortened(names: Collection[object], most: int = 20) -> str:
     """Names with commas between them, only the first if they are many."""
     some = ", ".join(str(name) for name in list(names)[:most])
     return some if len(names) <= most else f"{some}, ... ({len(names)} in all)"
+
+
+def users_stacklevel() -> int:
+    """Level, for a warning of the caller, of the first frame outside scdit and the decorators it uses."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_WITHIN):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 
 import torch
 
-# of a warning in a function that a public method calls: the decorator below is a frame of the stack, too
-STACKLEVEL = 4
-
 
 @contextmanager
 def steady_torch() -> Iterator[None]:

@@ -239,3 +239,23 @@ def test_without_known_conditions_the_prior_is_that_of_unknown_ones():
     mean, sd = ConditionPrior({}, 3)({}, 2)
     torch.testing.assert_close(mean, torch.zeros(2, 3))
     torch.testing.assert_close(sd, torch.ones(2, 3))
+
+
+def test_a_translated_state_keeps_its_place_in_the_prior(counts):
+    codec = latent_codec(80, {"batch": 2, "age": CONTINUOUS}, n_latent=5)
+    codec.start({"rna": counts})
+    rng = torch.Generator().manual_seed(0)
+    for term in codec.prior.terms:
+        term.data.copy_(torch.randn(term.shape, generator=rng) / 2)
+    state = torch.randn((6, codec.n_state), generator=rng)
+    one = {"batch": torch.tensor([0, 0, 0, 1, 1, -1]), "age": torch.arange(6.0)}
+    two = {"batch": torch.tensor([1, 0, -1, 0, 1, 0]), "age": one["age"]}
+    moved = codec.translate(state, one, two)
+    scores = []
+    for x, codes in ((state, one), (moved, two)):
+        mean, sd = codec.prior(codes, 6)
+        scores.append((x[:, :5] - mean) / sd)
+    torch.testing.assert_close(*scores)
+    torch.testing.assert_close(moved[:, 5:], state[:, 5:])
+    assert (moved[[1, 4]] == state[[1, 4]]).all()  # whose conditions are the same
+    torch.testing.assert_close(codec.translate(moved, two, one), state)

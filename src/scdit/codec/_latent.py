@@ -130,6 +130,19 @@ class LatentCodec(nn.Module):
             loss = self.reconstruction_loss(given, decoded).sum()
             return -torch.autograd.grad(loss, latent)[0]
 
+    def translate(self, state: Tensor, codes: Codes, others: Codes) -> Tensor:
+        """States (cells, n_state) that cells would have under other conditions.
+
+        A latent vector keeps its place in the prior: so many standard deviations from the mean of its
+        own conditions, and as many from that of the others. Depths stay.
+        """
+        mean, sd = self.prior(codes, len(state))
+        other_mean, other_sd = self.prior(others, len(state))
+        latent, depth = state[:, : self.n_latent], state[:, self.n_latent :]
+        # a difference: where nothing changes, nothing is rounded
+        moved = latent + (other_mean - mean) + (other_sd / sd - 1) * (latent - mean)
+        return torch.cat([moved, depth], dim=1)
+
     def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and scale of the diffusion's space, given moments of the state (n_state,)."""
         return mean, variance.sqrt()

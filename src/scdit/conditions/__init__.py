@@ -7,9 +7,8 @@ from scdit.conditions._fields import DIGEST, condition_fields, registered_condit
 from scdit.conditions._library_sizes import (
     LibrarySize,
     describe_library_size,
-    is_distribution,
+    lengths_of,
     resolve_library_sizes,
-    sizes_per_cell,
 )
 from scdit.conditions._requests import MAX_CELLS, Request, name_requests, resolve_codes, resolve_n
 from scdit.conditions._tables import conditions_like, name_hashes, names_of_rows
@@ -28,7 +27,7 @@ __all__ = [
     "condition_fields",
     "conditions_like",
     "describe_library_size",
-    "is_distribution",
+    "lengths_of",
     "name_hashes",
     "name_requests",
     "names_of_rows",
@@ -36,5 +35,4 @@ __all__ = [
     "resolve_codes",
     "resolve_library_sizes",
     "resolve_n",
-    "sizes_per_cell",
 ]

@@ -56,13 +56,13 @@ def resolve_library_sizes(
         with np.errstate(over="ignore"):  # refused below
             sizes = np.exp(mean + sd * ndtri(numbers.clip(_LEAST)))
     else:
-        sizes = np.broadcast_to(sizes_per_cell(request), numbers.shape).copy()
+        sizes = np.broadcast_to(_sizes_per_cell(request), numbers.shape).copy()
     if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
         raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
     return sizes
 
 
-def sizes_per_cell(request: object) -> np.ndarray:
+def _sizes_per_cell(request: object) -> np.ndarray:
     """One number, (), or one per cell, (n,), float64.
 
     Raises
@@ -80,6 +80,14 @@ def sizes_per_cell(request: object) -> np.ndarray:
             f"('lognormal', mean, sd), got {shown(request)}"
         ) from error
     return sizes.astype(np.float64)
+
+
+def lengths_of(request: LibrarySize) -> dict[str, int]:
+    """Number of cells that library sizes are given for, by the name of the argument, if it is one per cell."""
+    if isinstance(request, str) or is_distribution(request):
+        return {}
+    sizes = _sizes_per_cell(request)
+    return {"library_size": len(sizes)} if sizes.ndim else {}
 
 
 def is_distribution(request: object) -> bool:

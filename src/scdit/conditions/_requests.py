@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_scalar
 
-from scdit._checks import check_int, did_you_mean, shown
-from scdit._torch import STACKLEVEL
+from scdit._checks import check_int, did_you_mean, shown, users_stacklevel
 from scdit.conditions._composition import Composition
 from scdit.conditions._condition import Category, Condition, Number
 from scdit.nn import DROPPED
@@ -27,7 +26,7 @@ def name_requests(
     labels: Request,
     batch: Request,
     covariates: Mapping[str, Request] | None,
-    table: pd.DataFrame | None = None,
+    table: pd.DataFrame | Mapping[str, Request] | None = None,
 ) -> dict[str, Any]:
     """Requests by the user's column: each one name, a dict of numbers of cells, or a list.
 
@@ -38,7 +37,7 @@ def name_requests(
     labels, batch, covariates
         As in ``generate``.
     table
-        Further requests, one row per cell, by column.
+        Further requests by column: of a data frame, one row per cell.
 
     Raises
     ------
@@ -77,7 +76,8 @@ def name_requests(
             )
         if requests.get(key) is not None:
             raise ValueError(f"{key!r} is asked for twice: in conditions, and on its own")
-        requests[key] = column.tolist()
+        many = isinstance(column, pd.Series) and isinstance(table, pd.DataFrame)
+        requests[key] = list(column) if many else _normalised(by_key[key], column)  # type: ignore[arg-type]
     return requests
 
 
@@ -201,7 +201,7 @@ def resolve_codes(
     Warns
     -----
     UserWarning
-        If the model has to extrapolate; it points to the caller of the function that called this.
+        If the model has to extrapolate.
     """
     given: dict[str, np.ndarray] = {}
     for condition in conditions:
@@ -218,7 +218,7 @@ def resolve_codes(
             codes = np.repeat(condition.encode([request]), len(numbers))
         given[condition.name] = codes
     for message in _extrapolations(conditions, composition, given):
-        warnings.warn(message, UserWarning, stacklevel=STACKLEVEL)
+        warnings.warn(message, UserWarning, stacklevel=users_stacklevel())
     if len(given) == len(conditions):
         return given
     rows = composition.draw(given, numbers)

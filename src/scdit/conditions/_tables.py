@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scdit._torch import STACKLEVEL
+from scdit._checks import users_stacklevel
 from scdit.conditions._condition import Condition
 
 
@@ -63,8 +63,7 @@ def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> list[str] | None:
     Warns
     -----
     UserWarning
-        If the index has names, but some occur twice or belong to training cells; it points to the
-        caller of the function that called this.
+        If the index has names, but some occur twice or belong to training cells.
     """
     if isinstance(table.index, pd.RangeIndex):
         return None
@@ -83,7 +82,7 @@ def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> list[str] | None:
     warnings.warn(
         f"the index of conditions {problem}: the new cells have names of their own",
         UserWarning,
-        stacklevel=STACKLEVEL,
+        stacklevel=users_stacklevel(),
     )
     return None
 

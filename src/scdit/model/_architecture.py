@@ -37,7 +37,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
         "module": {"schedule": "cosine", "prediction": "v"},
     },
 }
-# what arguments may be; those that name genes or components are at most as many as there are genes
+# what arguments may be; there are at most as many latent dimensions as genes
 _CHOICES: dict[str, Collection[str]] = {
     "dispersion": ("gene-cell", "gene"),
     "gene_likelihood": ("nb", "zinb"),
@@ -48,7 +48,6 @@ _CHOICES: dict[str, Collection[str]] = {
 }
 _MOST = {
     "n_latent": 0,
-    "patch_size": 0,
     "n_hidden": 2**16,
     "n_tokens": 2**12,
     "width": 2**14,
@@ -137,8 +136,10 @@ def _check(name: str, value: Any, n_genes: int) -> Any:
     if name in _CHOICES:
         return check_choice(name, value, _CHOICES[name])
     if name in _MOST:
-        most = n_genes if name in ("n_latent", "patch_size") else _MOST[name]
+        most = n_genes if name == "n_latent" else _MOST[name]
         return check_int(name, value, high=most)
+    if name == "patch_size":  # whose range the tokens know
+        return check_int(name, value, low=-(2**31))
     if name == "zero_inflated":
         return check_bool(name, value)
     return check_number(name, value, **_RANGES[name])

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from torch import Tensor
 
-from scdit._torch import STACKLEVEL
+from scdit._checks import users_stacklevel
 
 _MOST = np.iinfo(np.int32).max
 _FAR = 10.0  # times the largest, or smallest, library size of training cells that may be given
@@ -23,19 +23,19 @@ def as_integers(counts: Tensor) -> np.ndarray:
 
 
 def warn_of_sizes(sizes: np.ndarray, known: np.ndarray) -> None:
-    """Warn, at the caller's caller, of library sizes (n,) far from those of training cells."""
+    """Warn, at the user's line, of library sizes (n,) far from those of training cells."""
     far = (sizes > _FAR * known.max()) | (sizes < known.min() / _FAR)
     if far.any():
         warnings.warn(
             f"library_size of {sizes[far][0]:g} is far outside the training cells' range, "
             f"{known.min():g} to {known.max():g}: the model extrapolates",
             UserWarning,
-            stacklevel=STACKLEVEL,
+            stacklevel=users_stacklevel(),
         )
 
 
 def warn_of_depths(counts: sp.csr_matrix, known: np.ndarray) -> None:
-    """Warn, at the caller's caller, if generated counts (cells, genes) leave the training cells' depths."""
+    """Warn, at the user's line, if generated counts (cells, genes) leave the training cells' depths."""
     if len(known) < _ENOUGH:  # whose range says little
         return
     sizes = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
@@ -46,5 +46,5 @@ def warn_of_depths(counts: sp.csr_matrix, known: np.ndarray) -> None:
             f"range, {known.min():g} to {known.max():g}: use a smaller guidance_scale, or give "
             "library_size=",
             UserWarning,
-            stacklevel=STACKLEVEL,
+            stacklevel=users_stacklevel(),
         )

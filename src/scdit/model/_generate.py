@@ -20,13 +20,12 @@ from scdit.conditions import (
     Request,
     conditions_like,
     describe_library_size,
-    is_distribution,
+    lengths_of,
     name_requests,
     names_of_rows,
     resolve_codes,
     resolve_library_sizes,
     resolve_n,
-    sizes_per_cell,
 )
 from scdit.diffusion import KeyedNoise
 from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
@@ -148,7 +147,9 @@ class GenerateMixin(SamplingMixin):
         library_size = self._library_size(library_size)
         table = conditions_like(self._conditions, conditions, like)
         requests = name_requests(self._conditions, labels, batch, covariates, table)
-        lengths = _lengths(library_size, like)
+        lengths = lengths_of(library_size)
+        if like is not None:  # which a model without conditions takes no column of
+            lengths["like"] = like.n_obs
         n = resolve_n(n, requests, lengths)
         names = None
         if conditions is not None:
@@ -214,18 +215,6 @@ class GenerateMixin(SamplingMixin):
         new = AnnData(X=x, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
         new.layers.update({k: sp.vstack(parts, format="csr") for k, parts in layers.items()})
         return new
-
-
-def _lengths(library_size: LibrarySize, like: AnnData | None) -> dict[str, int]:
-    """Lengths of the arguments that have one value per cell, for :func:`resolve_n`."""
-    lengths = {}
-    if not (isinstance(library_size, str) or is_distribution(library_size)):
-        sizes = sizes_per_cell(library_size)
-        if sizes.ndim:
-            lengths["library_size"] = len(sizes)
-    if like is not None:  # which a model without conditions takes no column of
-        lengths["like"] = like.n_obs
-    return lengths
 
 
 def _version() -> str:

@@ -15,9 +15,9 @@ from anndata import AnnData, read_h5ad
 from scvi import settings
 from scvi.data import AnnDataManager
 
-from scdit._checks import check_bool, check_class, listed, shown
+from scdit._checks import check_bool, listed, shown
 from scdit._compat import device_of
-from scdit.model._counts import align_genes
+from scdit.model._counts import align_genes, check_adata
 from scdit.model._folder import Folder
 from scdit.model._restore import restored_on_error
 from scdit.model._saved_file import DATA_FILE, MODEL_FILE, SavedModel, not_finite, read_model
@@ -73,7 +73,7 @@ class LoadMixin:
         """
         folder = Folder(dir_path, prefix)
         if adata is not None and adata is not False:
-            check_class("adata", adata, AnnData)
+            check_adata(adata)
         check_bool("allow_pickle", allow_pickle)
         target = device_of(accelerator, device)
         if backup_url is not None and not folder.file(MODEL_FILE).exists():

@@ -112,7 +112,7 @@ class SamplingMixin:
         check_choice("sampler", sampler, sampler_names())
         check_choice("spacing", spacing, SPACINGS)
         n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
-        n_steps = check_int("n_steps", n_steps, high=self.module.schedule.n_discrete or _MAX_STEPS)
+        n_steps = check_int("n_steps", n_steps, high=_MAX_STEPS)
         self.module.eval()
         return time_grid(n_steps, self.module.schedule, spacing), {
             "sampler": sampler,

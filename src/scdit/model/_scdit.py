@@ -22,9 +22,12 @@ from scdit.conditions import (
 )
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._counts import check_adata, check_counts, read_counts
+from scdit.model._decode import DecodeMixin
+from scdit.model._differential import DifferentialMixin
 from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
+from scdit.model._likelihood import LikelihoodMixin
 from scdit.model._load import LoadMixin
 from scdit.model._names import weights_token
 from scdit.model._registration import CountsField, check_unchanged
@@ -36,7 +39,16 @@ _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() 
 
 
 class SCDiT(
-    TrainMixin, GenerateMixin, InterpolateMixin, EmbedMixin, SaveMixin, LoadMixin, BaseModelClass
+    TrainMixin,
+    GenerateMixin,
+    InterpolateMixin,
+    EmbedMixin,
+    DecodeMixin,
+    DifferentialMixin,
+    LikelihoodMixin,
+    SaveMixin,
+    LoadMixin,
+    BaseModelClass,
 ):
     """Diffusion transformer for single-cell counts.
 

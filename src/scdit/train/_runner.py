@@ -14,9 +14,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 from scvi.train import TrainRunner
 from torch import nn
 
+from scdit._checks import users_stacklevel
 from scdit._progress import progress
 from scdit.train._callbacks import BestWeights, Divergence, PhaseProgress
 from scdit.train._data import CellDataModule, StateDataModule
+from scdit.train._history import HistoryLogger
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
 from scdit.train._states import prepare_states
 
@@ -28,13 +30,19 @@ _VALIDATIONS = 50  # of a phase at most, where epochs are short
 
 
 class _PhaseRunner(TrainRunner):
-    """scvi's runner, which keeps the history of earlier phases and trainings.
+    """scvi's runner, which keeps the history of earlier phases and trainings, beside any logger.
 
     Raises
     ------
     KeyboardInterrupt
         If it is interrupted, which Lightning turns into an exit of the process.
     """
+
+    def __init__(self, *args: Any, logger: Any = None, **kwargs: Any):
+        # without a logger of the user's there is no other: the history is in memory
+        super().__init__(*args, logger=False if logger is None else logger, **kwargs)
+        self._logger = HistoryLogger()
+        self.trainer.loggers = [*self.trainer.loggers, self._logger]
 
     def __call__(self) -> None:
         try:
@@ -56,15 +64,13 @@ class _PhaseRunner(TrainRunner):
         model.trainer = self.trainer
 
     def _update_history(self) -> None:
-        earlier = dict(self.model.history_ or {})
-        self.model.is_trained_ = False  # upstream then takes the new history as it is
-        super()._update_history()
-        for name, values in (self.model.history_ or {}).items():
-            if name in earlier:
-                values = values.set_axis(values.index + len(earlier[name]))
-                values = pd.concat([earlier[name], values]).rename_axis("epoch")
-            earlier[name] = values.astype(float)
-        self.model.history_ = earlier
+        history = dict(self.model.history_ or {})
+        for name, values in self._logger.history.items():
+            if name in history:
+                values = values.set_axis(values.index + len(history[name]))
+                values = pd.concat([history[name], values]).rename_axis(values.index.name)
+            history[name] = values
+        self.model.history_ = history
 
 
 class PhasesRunner:
@@ -175,7 +181,7 @@ class PhasesRunner:
                     f"the training of the denoiser was interrupted after {steps.steps} of "
                     f"{max_epochs * n_batches} steps; the model is kept as trained so far",
                     UserWarning,
-                    stacklevel=5,
+                    stacklevel=users_stacklevel(),
                 )
         steps.skip_to_end(max_epochs * n_batches)
 

@@ -47,6 +47,10 @@ class NegativeBinomial:
             - counts * F.softplus(-odds)  # x log(mu / (mu + theta))
         )
 
+    def mean(self) -> Tensor:
+        """Expected counts, (cells, genes)."""
+        return self.log_mean.exp()
+
     def log_zero(self) -> Tensor:
         """Log probability of no count."""
         return -self.log_theta.exp() * F.softplus(self.log_mean - self.log_theta)
@@ -139,6 +143,11 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         log_prob = self.counted.log_prob(counts)
         zero = torch.logaddexp(self.logit, log_prob)
         return torch.where(counts == 0, zero, log_prob) - F.softplus(self.logit)
+
+    def mean(self) -> Tensor:
+        """Expected counts, extra zeros included, (cells, genes)."""
+        # log (1 - pi) = -softplus: of the logarithms, so that a large logit does not overflow
+        return (self.log_mean - F.softplus(self.logit)).exp()
 
     def log_zero(self) -> Tensor:
         """Log probability of no count."""
