@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from scdit._checks import check_bool, check_choice, check_int, check_number, check_rng
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import CHOSEN, Cells, CellsMixin, users_stacklevel
+from scdit.model._batches import CHOSEN, Cells, users_stacklevel
+from scdit.model._cells import CellsMixin
 from scdit.module import RNA
 
 
