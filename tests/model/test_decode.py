@@ -59,9 +59,9 @@ def test_drawn_counts_have_the_expected_mean(model, latent):
 
 def test_it_is_the_expression_of_the_cells_themselves(model, latent, monkeypatch):
     """Cells whose conditions are not known, decoded at the mean of their posterior."""
-    import scdit.model._cells as cells
+    import scdit.model._batches as batches
 
-    monkeypatch.setattr(cells.Encoded, "draw", lambda self, noise, sample: self.mean)
+    monkeypatch.setattr(batches.Encoded, "draw", lambda self, noise, sample: self.mean)
     bare = model.adata.copy()
     bare.obs = pd.DataFrame(index=bare.obs_names)
     expression = model.get_normalized_expression(bare, library_size=1e4)

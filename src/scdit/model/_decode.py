@@ -24,7 +24,8 @@ from scdit.conditions import (
     resolve_n,
 )
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import CellsMixin, codes_on_device, unknown_codes
+from scdit.model._batches import codes_on_device, unknown_codes
+from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
 from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER

@@ -27,7 +27,7 @@ from scdit._checks import (
     did_you_mean,
 )
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import Cells
+from scdit.model._batches import Cells
 from scdit.model._expression import ExpressionMixin
 from scdit.model._groups import Comparison, Rows, compare_groups, compare_rows
 

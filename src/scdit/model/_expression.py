@@ -22,7 +22,8 @@ from scdit._checks import (
     users_stacklevel,
 )
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import CHOSEN, Cells, CellsMixin
+from scdit.model._batches import CHOSEN, Cells
+from scdit.model._cells import CellsMixin
 from scdit.module import RNA
 
 

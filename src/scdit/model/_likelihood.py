@@ -15,7 +15,8 @@ from tqdm import tqdm
 from scdit._checks import check_bool, check_int, check_rng
 from scdit.codec import ZeroInflatedNegativeBinomial
 from scdit.diffusion import KeyedNoise
-from scdit.model._cells import PREDICTED, CellsMixin
+from scdit.model._batches import PREDICTED
+from scdit.model._cells import CellsMixin
 from scdit.module import RNA
 
 if TYPE_CHECKING:
