@@ -56,6 +56,7 @@ def test_counts_in_a_layer_and_genes_in_another_order(adata, model):
     assert sp.issparse(more.layers["counts"])
 
 
+@pytest.mark.filterwarnings("ignore:library_size of 20000 is far outside")
 def test_counts_that_the_type_of_the_real_ones_cannot_hold(adata, model):
     adata.X = np.minimum(adata.X.toarray(), 255).astype(np.uint8)
     more = augment(adata, model, library_size=20_000)

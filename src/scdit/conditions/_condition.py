@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from scdit._checks import did_you_mean, shortened
+from scdit._checks import as_text, did_you_mean, shortened
 from scdit.nn import CONTINUOUS, DROPPED
 
 _BEYOND = 0.1  # of the training range: a number further outside is far out
@@ -79,10 +79,10 @@ class Category:
         """
         code_of: dict[object, int] = {}
         for code, name in enumerate(self.categories.tolist()):
-            code_of.setdefault(_text(name), code)
+            code_of.setdefault(as_text(name), code)
             code_of[name] = code
         return np.array(
-            [code_of.get(name, code_of.get(_text(name), DROPPED)) for name in names],
+            [code_of.get(name, code_of.get(as_text(name), DROPPED)) for name in names],
             dtype=np.int64,
         )
 
@@ -90,7 +90,7 @@ class Category:
         """Codes as a categorical with all training categories, and "unlabeled" if it occurs."""
         categories = pd.Index(self.categories)
         if self.unlabeled is not None:  # one type of names: others cannot be written to a file
-            categories = pd.Index([_text(name) for name in self.categories])
+            categories = pd.Index([as_text(name) for name in self.categories])
         if (codes == DROPPED).any():
             categories = categories.append(pd.Index([self.unlabeled]))
             codes = np.where(codes == DROPPED, len(self.categories), codes)
@@ -179,10 +179,3 @@ def _object_array(values: Sequence[object]) -> np.ndarray:
     array = np.empty(len(values), dtype=object)
     array[:] = list(values)
     return array
-
-
-def _text(name: object) -> str:
-    """A name as text: whole numbers without a point, so that 1 and 1.0 are one name."""
-    text = str(name)
-    whole = text.removesuffix(".0")
-    return whole if whole.removeprefix("-").isdecimal() else text

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from scdit._checks import check_choice, check_rng
 from scdit.pl._style import GENERATED, REAL, label_colors, new_axes, point_size
 from scdit.tl._features import fit_features
-from scdit.tl._population import Population, read_labels, read_population
+from scdit.tl._population import Population, check_sides, read_labels, read_population
 
+_MAX_LABELS = 20  # a column of more different numbers has a colour scale
 Basis = Literal["umap", "pca"]
 
 
@@ -36,7 +41,8 @@ def embedding(
     real, generated
         Cells with raw counts and the same genes, in any order.
     color
-        Column of `obs`. Adds a panel of real and one of generated cells, coloured by label:
+        Column of `obs`. Adds a panel of real and one of generated cells: with a colour scale for
+        numbers of more than 20 values, else coloured by label,
         with the colours in ``real.uns`` where scanpy has left some, else with its palette.
     basis
         ``"umap"`` of 30 principal components, or the first two ``"pca"`` components.
@@ -58,9 +64,13 @@ def embedding(
     ValueError
         If `basis` is unknown, values are no counts, or genes are missing.
     """
-    if basis not in ("umap", "pca"):
-        raise ValueError(f'`basis` must be "umap" or "pca", not {basis!r}.')
-    rng = np.random.default_rng(rng)
+    check_sides(real, generated)
+    check_choice("basis", basis, ("umap", "pca"))
+    rng = np.random.default_rng(check_rng(rng))
+    if color is not None:
+        for name, side in (("real", real), ("generated", generated)):
+            if color not in side.obs:
+                raise KeyError(f"`{name}.obs` has no column {color!r}.")
     cells = read_pair(real, generated, layer=layer)
     points = _embed(*cells, basis, seed=int(rng.integers(2**31)))
     titles = {"umap": "UMAP", "pca": "PC"}
@@ -72,22 +82,46 @@ def embedding(
     panels[0].set_title("origin")
     _legend(panels[0], {"real": REAL, "generated": GENERATED}, outside=False)
     if color is not None:
-        labels = [read_labels(real, "real", color), read_labels(generated, "generated", color)]
-        colors = label_colors(real, color, sorted(set(np.concatenate(labels))))
-        for ax, name, xy, other, label in zip(
-            panels[1:], ("real", "generated"), points, reversed(points), labels, strict=True
+        of_sides, finish = _shades(real, generated, color)
+        for ax, name, xy, other, shades in zip(
+            panels[1:], ("real", "generated"), points, reversed(points), of_sides, strict=True
         ):
             # the other side in grey shows where cells are missing
             _dots(ax, other, np.full(len(other), "#ececec"), size, rng)
-            _dots(ax, xy, np.array([colors[value] for value in label]), size, rng)
+            _dots(ax, xy, shades, size, rng)
             ax.set_title(f"{name}: {color}")
-        present = [value for value in colors if any(value in side for side in labels)]
-        _legend(panels[-1], {value: colors[value] for value in present}, outside=True)
+        finish(panels[-1])
     for ax in panels:
         ax.set(xticks=[], yticks=[], xlabel=f"{titles[basis]} 1", ylabel="")
         ax.set_box_aspect(1)
     panels[0].set_ylabel(f"{titles[basis]} 2")
     return panels
+
+
+def _shades(
+    real: AnnData, generated: AnnData, color: str
+) -> tuple[list[np.ndarray], Callable[[Axes], object]]:
+    """Colours of the cells of both sides, and a function that adds their key to a panel.
+
+    Numbers have a colour scale, all else a colour for each label.
+    """
+    columns = [real.obs[color], generated.obs[color]]
+    if all(is_numeric_dtype(c.dtype) and not is_bool_dtype(c.dtype) for c in columns) and (
+        columns[0].nunique() > _MAX_LABELS
+    ):
+        values = [c.to_numpy(dtype=np.float64) for c in columns]
+        both = np.concatenate(values)
+        scale = ScalarMappable(Normalize(np.nanmin(both), np.nanmax(both)), "viridis")
+
+        def bar(ax: Axes) -> object:
+            return ax.figure.colorbar(scale, ax=ax, label=color, fraction=0.046)
+
+        return [scale.to_rgba(v) for v in values], bar
+    labels = [read_labels(real, "real", color), read_labels(generated, "generated", color)]
+    colors = label_colors(real, color, sorted(set(np.concatenate(labels))))
+    present = {v: colors[v] for v in colors if any(v in side for side in labels)}
+    shades = [np.array([colors[value] for value in side]) for side in labels]
+    return shades, lambda ax: _legend(ax, present, outside=True)
 
 
 def read_pair(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import anndata as ad
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from anndata import AnnData
+
+from scdit._checks import check_bool, check_class, check_int, check_rng
 
 if TYPE_CHECKING:
     from scdit.model import SCDiT
@@ -41,7 +42,8 @@ def augment(
     labels_key
         Column of `obs` with the labels.
     layer
-        Layer with the counts, in which the generated ones are put; None for ``X``.
+        Layer with the counts; None for the one that the model was trained on. They are ``X`` of the
+        result and, where it is a layer, also there.
     rng, silent, **generate_kwargs
         Passed to :meth:`scdit.SCDiT.generate`.
 
@@ -49,14 +51,15 @@ def augment(
     -------
     A new AnnData: the real cells with the model's genes, then the generated ones, flagged in
     ``obs["scdit_generated"]``. Of ``obs`` the generated cells have the conditions, other columns are
-    missing values; of ``layers`` there is the counts' one only, and no ``obsm``.
+    missing values; of ``layers`` there is the counts' one only, and no ``obsm``. Counts have the type
+    of those in `adata`, or a larger type of integers if generated counts need one.
 
     Raises
     ------
     KeyError
         If the column or the layer does not exist.
     ValueError
-        If labels were not registered with the model under this name, genes are missing, `min_cells`
+        If the matrix does not hold raw counts, labels were not registered with the model under this name, genes are missing, `min_cells`
         is not positive or the cells were augmented before.
 
     Examples
@@ -64,12 +67,16 @@ def augment(
     >>> more = scdit.tl.augment(train, model, min_cells=100, labels_key="cell_type")
     >>> more.obs["scdit_generated"].sum()
     """
-    if isinstance(min_cells, bool) or not isinstance(min_cells, int | np.integer) or min_cells < 1:
-        raise ValueError(f"min_cells must be a positive integer, got {min_cells!r}")
+    # a model is at hand, so that this loads nothing that is not there
+    from scdit.model._counts import check_adata, check_counts, read_counts
+
+    check_adata(adata)
+    check_bool("silent", silent)
+    check_rng(rng)
+    min_cells = check_int("min_cells", min_cells)
+    check_class("labels_key", labels_key, str)
     if labels_key not in adata.obs:
         raise KeyError(f"{labels_key!r} is not a column of adata.obs")
-    if layer is not None and layer not in adata.layers:
-        raise KeyError(f"layer {layer!r} is not in adata.layers")
     if FLAG in adata.obs:
         raise ValueError(f"adata.obs[{FLAG!r}] exists: these cells were augmented before")
     setup = model.registry["setup_args"]
@@ -79,14 +86,17 @@ def augment(
             f"the labels of this model are {registered!r}, not {labels_key!r}: "
             "setup_anndata(adata, labels_key=...)"
         )
+    if layer is None:
+        layer = setup["layer"]
     genes = list(model.get_var_names())
     missing = [gene for gene in genes if gene not in adata.var_names]
     if missing:
         raise ValueError(
             f"adata lacks {len(missing)} of the model's genes: {', '.join(missing[:5])}"
         )
-    real = adata[:, genes]
-    counts = sp.csr_matrix(real.X if layer is None else real.layers[layer])
+    real = adata[:, genes].copy()
+    check_counts(real, layer)  # never logs beside counts
+    counts = read_counts(real, layer)
     obs = real.obs[[key for key in real.obs if not key.startswith("_scvi")]].copy()
     parts = [AnnData(counts, obs=obs, var=real.var.copy())]
 

@@ -23,6 +23,7 @@ from sklearn.decomposition import PCA
 from scdit.tl._distances import mmd_biased
 from scdit.tl._population import Population
 
+_MIN_GENES = 50
 SIGMAS = (0.01, 0.1, 1.0, 10.0, 100.0)
 
 
@@ -46,7 +47,8 @@ def fit_cfgen_space(real: Population, *, seed: int = 0) -> CFGenSpace:
     ImportError
         If scikit-misc, which scanpy's ``seurat_v3`` needs, is not installed.
     ValueError
-        If the loess fit of ``seurat_v3`` fails, as it does on a handful of cells.
+        If there are fewer than 50 genes with counts, or the loess fit of ``seurat_v3`` fails, as it does
+        on a handful of cells.
     """
     # scanpy is slow to import, and only this protocol needs it here
     import scanpy as sc
@@ -54,6 +56,8 @@ def fit_cfgen_space(real: Population, *, seed: int = 0) -> CFGenSpace:
     adata = AnnData(real.counts)
     # genes without a count have no place on the mean-variance curve
     expressed = np.flatnonzero(np.bincount(real.counts.indices, minlength=adata.n_vars))
+    if len(expressed) < _MIN_GENES:  # on which the fit of the curve can end the process
+        raise ValueError(f"needs {_MIN_GENES} genes with counts; there are {len(expressed)}")
     table = sc.pp.highly_variable_genes(
         adata[:, expressed].copy(),
         flavor="seurat_v3",

@@ -16,6 +16,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from scdit._checks import check_choice, check_points
+
 Classifier = Literal["random_forest", "logistic"]
 
 
@@ -42,6 +44,8 @@ def c2st(
     seed
         Of the folds and the forest.
     """
+    check_choice("classifier", classifier, ("random_forest", "logistic"))
+    real, generated = check_points(real, generated, 5)
     model: ClassifierMixin
     if classifier == "random_forest":
         # threads share the data, and the result does not depend on their number

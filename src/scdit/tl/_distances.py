@@ -9,6 +9,8 @@ from scipy.linalg import eigh, eigvalsh
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 
+from scdit._checks import check_int, check_number, check_points
+
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -37,6 +39,9 @@ def mmd(
     n, m = len(real), len(generated)
     if min(n, m) < 2:
         raise ValueError(f"An unbiased MMD needs 2 points on each side, not {n} and {m}.")
+    real, generated = check_points(real, generated)
+    if bandwidths is not None:
+        bandwidths = _positive(bandwidths)
     within_real = pdist(real, "sqeuclidean")
     within_generated = pdist(generated, "sqeuclidean")
     between = cdist(real, generated, "sqeuclidean")
@@ -69,6 +74,8 @@ def mmd_biased(real: np.ndarray, generated: np.ndarray, bandwidths: Sequence[flo
     bandwidths
         b in :math:`k(x, y) = \exp(-\lVert x - y \rVert^2 / b)`.
     """
+    real, generated = check_points(real, generated)
+    bandwidths = _positive(bandwidths)
     pairs = ((real, real, 1), (generated, generated, 1), (real, generated, -2))
     total = 0.0
     for x, y, weight in pairs:
@@ -88,6 +95,7 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
     real, generated
         Shapes (n, d) and (m, d), with n, m >= 2.
     """
+    real, generated = check_points(real, generated, 2)
     first = np.atleast_2d(np.cov(real, rowvar=False))
     second = np.atleast_2d(np.cov(generated, rowvar=False))
     # the symmetric product has real, non-negative eigenvalues, unlike sqrtm of C1 C2
@@ -117,6 +125,7 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: int = 2) -> float
     ValueError
         If the samples differ in size.
     """
+    real, generated = check_points(real, generated)
     if len(real) != len(generated):
         raise ValueError(
             f"The samples must have the same size, not {len(real)} and {len(generated)}."
@@ -141,11 +150,20 @@ def sliced_wasserstein(
     seed
         Of the directions.
     """
+    real, generated = check_points(real, generated)
+    check_int("n_projections", n_projections)
     directions = np.random.default_rng(seed).standard_normal((real.shape[1], n_projections))
     directions /= np.linalg.norm(directions, axis=0)
     size = max(len(real), len(generated))
     first, second = (_quantiles(x @ directions, size) for x in (real, generated))
     return float(np.sqrt(np.mean((first - second) ** 2)))
+
+
+def _positive(bandwidths: Sequence[float]) -> list[float]:
+    """Bandwidths that kernels can have."""
+    if isinstance(bandwidths, str) or not np.size(bandwidths):
+        raise ValueError(f"bandwidths must be a list of numbers, got {bandwidths!r}")
+    return [check_number("bandwidths", b, 0, open_low=True) for b in np.ravel(bandwidths)]
 
 
 def _quantiles(values: np.ndarray, size: int) -> np.ndarray:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
+from scdit._checks import check_class, check_int, check_rng
 from scdit.tl._comparison import UnavailableError
 from scdit.tl._metrics import Metric, choose_metrics
-from scdit.tl._population import ALL
+from scdit.tl._population import ALL, check_sides
 from scdit.tl._trial import Trial, build_trial
 
 NAN = float("nan")
@@ -86,7 +87,7 @@ def evaluate(
     Warns
     -----
     UserWarning
-        If the labels of real, generated and reference cells differ.
+        If the labels of real, generated and reference cells differ, or cells are on two sides at once.
 
     Examples
     --------
@@ -94,8 +95,10 @@ def evaluate(
     >>> table.query("group == 'all'").set_index("metric")[["value", "floor"]]
     """
     chosen = choose_metrics(preset, metrics)
-    if max_cells < 1:
-        raise ValueError(f"`max_cells` must be at least 1, not {max_cells}.")
+    check_sides(real, generated, reference)
+    max_cells = check_int("max_cells", max_cells)
+    if labels_key is not None:
+        check_class("labels_key", labels_key, str)
     trial = build_trial(
         real,
         generated,
@@ -103,7 +106,7 @@ def evaluate(
         reference=reference,
         layer=layer,
         max_cells=max_cells,
-        rng=np.random.default_rng(rng),
+        rng=np.random.default_rng(check_rng(rng)),
     )
     table = pd.DataFrame([row for metric in chosen for row in _rows(metric, trial)])
     generated.uns["scdit_evaluation"] = table.copy()
@@ -133,6 +136,8 @@ def _measure(metric: Metric, trial: Trial, group: str) -> dict[str, object]:
             value, floor = (float(metric.compute(c)) for c in trial.comparisons(group))
         except UnavailableError as reason:
             note = str(reason)
+        if not note and np.isnan([value, floor]).any():
+            note = "not defined for these cells"
     return _row(metric, group, value, floor, size, note)
 
 

@@ -221,9 +221,11 @@ def choose_metrics(preset: str, names: Sequence[str] | None) -> list[Metric]:
         If the preset or a metric is unknown.
     """
     if names is None:
-        if preset not in PRESETS:
+        if not isinstance(preset, str) or preset not in PRESETS:
             raise ValueError(f"Unknown preset {preset!r}. There are: {', '.join(PRESETS)}.")
         names = PRESETS[preset]
+    elif isinstance(names, str) or not len(names):
+        raise ValueError(f"metrics must be a list of names, not empty, got {names!r}")
     unknown = [name for name in names if name not in METRICS]
     if unknown:
         raise ValueError(f"Unknown metrics {unknown}. There are: {', '.join(METRICS)}.")

@@ -8,6 +8,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
+from scdit._checks import check_int, check_points
+
 NEAR_QUANTILE = 0.05
 
 
@@ -53,8 +55,10 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
     ValueError
         If a sample has no more than k cells.
     """
+    k = check_int("k", k)
     if min(len(real), len(generated)) <= k:
         raise ValueError(f"More than {k} cells are needed, not {len(real)} and {len(generated)}.")
+    real, generated = check_points(real, generated)
     within_real, within_generated = cdist(real, real), cdist(generated, generated)
     between = cdist(generated, real)  # (m, n)
     np.fill_diagonal(within_real, np.inf)

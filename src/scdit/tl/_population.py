@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
 
+from scdit._checks import as_text, check_class
+
 ALL = "all"  # the name of all cells together, among the labels
 TARGET_SUM = 1e4
 
@@ -110,6 +112,13 @@ def read_population(
     return Population(counts, None if labels_key is None else read_labels(adata, name, labels_key))
 
 
+def check_sides(*sides: AnnData | None) -> None:
+    """Raise TypeError unless all sides of a comparison that are given are AnnData objects."""
+    for side, name in zip(sides, ("real", "generated", "reference"), strict=False):
+        if side is not None or name != "reference":
+            check_class(name, side, AnnData)
+
+
 def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
     """Return a column of `obs` as strings, shape (cells,).
 
@@ -128,7 +137,7 @@ def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
             f"`{name}.obs[{key!r}]` has {int(column.isna().sum())} missing values: compare labelled "
             "cells, or leave out `labels_key`."
         )
-    labels = column.astype(str).to_numpy()
+    labels = np.array([as_text(value) for value in column], dtype=object)
     if (labels == ALL).any():
         raise ValueError(
             f"{ALL!r} is the name of all cells together: rename this label of {key!r}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -18,9 +19,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from scdit._checks import check_choice, check_class, check_rng
 from scdit.tl._evaluate import evaluate
 from scdit.tl._metrics import METRICS
-from scdit.tl._population import ALL
+from scdit.tl._population import ALL, check_sides
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
@@ -60,18 +62,26 @@ def report(
 
     Raises
     ------
-    FileNotFoundError
-        If there is no folder to write to.
+    OSError
+        If `path` has no folder, is one, or cannot be written: before anything is computed.
     KeyError, ValueError
         As :func:`scdit.tl.evaluate` does.
     """
     # the plots read cells with this package's functions: imported here, not in a circle
     from scdit import pl
 
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"no folder {path.parent} to write the report to")
-    rng = np.random.default_rng(rng)
+    path = _writable(path)
+    check_sides(real, generated, reference)
+    check_choice("basis", basis, ("umap", "pca"))
+    if evaluation is not None:
+        check_class("evaluation", evaluation, pd.DataFrame)
+        lacking = {"metric", "group", "value", "floor"} - set(evaluation.columns)
+        if lacking:
+            raise ValueError(
+                f"evaluation lacks the columns {', '.join(sorted(lacking))}: pass the table of "
+                "scdit.tl.evaluate"
+            )
+    rng = np.random.default_rng(check_rng(rng))
     if evaluation is None:
         evaluation = evaluate(
             real, generated, labels_key=labels_key, reference=reference, layer=layer, rng=rng
@@ -91,6 +101,19 @@ def report(
     )
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _writable(path: str | PathLike[str]) -> Path:
+    """A path that a page can be written to, which is found out before anything is computed."""
+    check_class("path", path, str, PathLike)
+    page = Path(path)
+    if not page.parent.is_dir():
+        raise FileNotFoundError(f"no folder {page.parent} to write the report to")
+    if page.is_dir():
+        raise IsADirectoryError(f"{page} is a folder: name a file, such as {page / 'report.html'}")
+    if not os.access(page if page.exists() else page.parent, os.W_OK):
+        raise PermissionError(f"{page} cannot be written")
+    return page
 
 
 def _summary(real: AnnData, generated: AnnData, reference: AnnData | None) -> str:
