@@ -5,6 +5,7 @@ from scdit.tl._classifiers import c2st
 from scdit.tl._distances import frechet, mmd, sliced_wasserstein, wasserstein
 from scdit.tl._evaluate import evaluate
 from scdit.tl._neighbors import memorization, neighborhood
+from scdit.tl._privacy import privacy
 from scdit.tl._report import report
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "memorization",
     "mmd",
     "neighborhood",
+    "privacy",
     "report",
     "sliced_wasserstein",
     "wasserstein",

@@ -36,10 +36,10 @@ def mmd(
     ValueError
         If a sample has fewer than 2 points.
     """
+    real, generated = check_points(real, generated)
     n, m = len(real), len(generated)
     if min(n, m) < 2:
         raise ValueError(f"An unbiased MMD needs 2 points on each side, not {n} and {m}.")
-    real, generated = check_points(real, generated)
     if bandwidths is not None:
         bandwidths = _positive(bandwidths)
     within_real = pdist(real, "sqeuclidean")

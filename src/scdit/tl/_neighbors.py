@@ -56,9 +56,9 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
         If a sample has no more than k cells.
     """
     k = check_int("k", k)
+    real, generated = check_points(real, generated)
     if min(len(real), len(generated)) <= k:
         raise ValueError(f"More than {k} cells are needed, not {len(real)} and {len(generated)}.")
-    real, generated = check_points(real, generated)
     within_real, within_generated = cdist(real, real), cdist(generated, generated)
     between = cdist(generated, real)  # (m, n)
     np.fill_diagonal(within_real, np.inf)

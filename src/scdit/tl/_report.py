@@ -23,6 +23,7 @@ from scdit._checks import check_choice, check_class, check_rng
 from scdit.tl._evaluate import evaluate
 from scdit.tl._metrics import METRICS
 from scdit.tl._population import ALL, check_sides
+from scdit.tl._privacy import privacy
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
@@ -98,6 +99,7 @@ def report(
         correlation=_figure(pl.correlation(real, generated, layer=layer)),
         metrics=_metric_table(evaluation),
         labels=_label_table(evaluation),
+        privacy=_privacy_table(real, generated, reference, layer, rng),
     )
     path.write_text(page, encoding="utf-8")
     return path
@@ -172,6 +174,28 @@ def _label_table(evaluation: pd.DataFrame) -> str:
     return (
         "<h2>Each label</h2><p>Value (floor). Empty: too few cells.</p>"
         f'<div class="wide">{wide.to_html(border=0)}</div>'
+    )
+
+
+def _privacy_table(
+    real: AnnData,
+    generated: AnnData,
+    reference: AnnData | None,
+    layer: str | None,
+    rng: np.random.Generator,
+) -> str:
+    """Return a section on what the cells reveal of the training cells, or why there is none."""
+    title = "<h2>What the cells reveal of the training cells</h2>"
+    if reference is None:
+        return title + "<p>Unknown: this needs the training cells, <code>reference=</code>.</p>"
+    try:
+        table = privacy(generated, reference, real, layer=layer, rng=rng)
+    except ValueError as reason:
+        return f"{title}<p>Unknown: {html.escape(str(reason))}.</p>"
+    return (
+        f"{title}<p>An attacker who has these cells guesses which cells were trained on. A value at its "
+        "floor means that this attack finds nothing; another one may.</p>"
+        f'<div class="wide">{_to_html(table)}</div>'
     )
 
 
