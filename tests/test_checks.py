@@ -63,7 +63,7 @@ def test_choices_have_a_closest_one():
 
 def test_classes_and_truths():
     assert check_class("x", 3, int) == 3
-    with pytest.raises(TypeError, match="x must be a int or str, got list"):
+    with pytest.raises(TypeError, match="x must be an int or str, got list"):
         check_class("x", [], int, str)
     assert check_bool("silent", np.True_) is True
     for value in ("no", 1, None):

@@ -107,7 +107,8 @@ def check_class(name: str, value: Any, *classes: type) -> Any:
     """
     if not isinstance(value, classes):
         allowed = " or ".join(cls.__name__.removesuffix("Type") for cls in classes)
-        raise TypeError(f"{name} must be a {allowed}, got {type(value).__name__}")
+        article = "an" if allowed[0] in "AEIOaeio" else "a"
+        raise TypeError(f"{name} must be {article} {allowed}, got {type(value).__name__}")
     return value
 
 

@@ -183,7 +183,7 @@ def test_bad_cells(model, method, arguments, message):
 
 @of_each
 def test_bad_objects(model, method):
-    with pytest.raises(TypeError, match="adata must be a AnnData"):
+    with pytest.raises(TypeError, match="adata must be an AnnData"):
         method(model, model.adata.X)
     logs = model.adata.copy()
     logs.X = np.log1p(logs.X.toarray())

@@ -74,5 +74,5 @@ def test_saved_and_loaded(model, tmp_path):
 
 def test_unknown_likelihood_is_refused(adata):
     SCDiT.setup_anndata(adata)
-    with pytest.raises(ValueError, match="choose 'nb' or 'zinb'"):
+    with pytest.raises(ValueError, match="choose one of nb, zinb"):
         SCDiT(adata, gene_likelihood="poisson")

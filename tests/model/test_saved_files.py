@@ -548,8 +548,8 @@ def test_arguments_of_save(trained, tmp_path, wrong, words):
     ("wrong", "words"),
     [
         ({"dir_path": 3}, "dir_path must be a"),
-        ({"adata": "x.h5ad"}, "adata must be a AnnData"),
-        ({"adata": True}, "adata must be a AnnData"),
+        ({"adata": "x.h5ad"}, "adata must be an AnnData"),
+        ({"adata": True}, "adata must be an AnnData"),
         ({"accelerator": "abacus"}, "accelerator='abacus', device='auto' is no device"),
         ({"device": [0, 1]}, "is no device of this machine"),
         ({"allow_pickle": 1}, "allow_pickle must be True or False"),

@@ -126,10 +126,15 @@ class GenerateMixin(SamplingMixin):
         the training ``var``, and ``uns["scdit"]`` with the settings of this call. Its ``"rng"`` is the
         seed that repeats the call, also where none was given.
 
+        Notes
+        -----
+        ``anndata.concat`` makes float64 of int32 beside float32, which doubles the memory. Give the new
+        counts the type of the real ones first, ``new.X = new.X.astype(adata.X.dtype)``.
+
         Raises
         ------
         RuntimeError
-            If the model is not trained.
+            If the model is not trained, or sampling diverges.
         ValueError
             If an argument is out of range, or names something unknown (the message lists what is
             known).
