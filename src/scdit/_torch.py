@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,17 +13,26 @@ import torch
 def steady_torch() -> Iterator[None]:
     """Calculate in single precision and with the user's number of threads; leave both as they were.
 
-    After a parallel function of numba, as in ``scanpy.pp.normalize_total``, torch uses all cores whatever
-    it was told, and is several times slower where other work shares them. ``OMP_NUM_THREADS`` says what
-    the user wants. Also used as a decorator.
+    A parallel function of numba, as in ``scanpy.pp.normalize_total``, sets the threads of OpenMP in the
+    thread that calls it. torch then uses all cores whatever it was told, and is several times slower
+    where other work shares them. A new thread still has the number that the user set.
+
+    Also used as a decorator.
     """
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
     try:
-        if wanted.isdecimal() and int(wanted) > 0:
-            torch.set_num_threads(int(wanted))
+        torch.set_num_threads(min(threads, _threads_of_a_new_thread()))
         torch.set_default_dtype(torch.float32)
         yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
+
+
+def _threads_of_a_new_thread() -> int:
+    """The number that torch gives a new Python thread: the setting of OpenMP is one per thread."""
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    return found[0]

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from scvi.data import AnnDataManager
 
-from scdit._checks import check_bool, check_int
+from scdit._checks import check_bool, check_int, check_number
 from scdit._torch import steady_torch
 from scdit.conditions import Condition, Number
 from scdit.model._counts import read_counts
@@ -22,6 +22,7 @@ from scdit.model._train_arguments import check_plans, check_trainer, per_phase
 from scdit.module import RNA, SCDiTModule
 from scdit.train import CellDataModule, PhasesRunner, condition_codes
 
+_TRAIN_SIZE = 0.9  # share of the cells, where some are held out
 # attributes that a training sets, by the names they have in the instance
 _CHANGED = (
     "composition_",
@@ -145,6 +146,11 @@ class TrainMixin:
             # without a latent codec the denoiser can learn its cells by heart
             if not watched and "codec" in phases:
                 train_size = 1.0
+            elif validation_size is not None:
+                train_size = 1 - check_number(
+                    "validation_size", validation_size, 0, 1, open_high=True
+                )
+                train_size = min(train_size, _TRAIN_SIZE)
         counts = read_counts(self.adata, self.registry["setup_args"]["layer"])
         cells = CellDataModule(
             counts,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,12 +47,17 @@ class _PhaseRunner(TrainRunner):
         self.trainer.loggers = [*self.trainer.loggers, self._logger]
 
     def __call__(self) -> None:
+        handler = signal.getsignal(signal.SIGINT)
         try:
             super().__call__()
         except SystemExit as error:
             if isinstance(error.__context__, KeyboardInterrupt):
                 raise KeyboardInterrupt from error
             raise
+        finally:
+            # Lightning ignores further interrupts, for the rest of the process
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, handler)
 
     def keep(self) -> None:
         """Take what is trained so far, as at the end of a training."""
@@ -132,6 +139,7 @@ class PhasesRunner:
             if "codec" in phases:
                 # of an earlier training, and fitted anew to the states of this one
                 module.codec.clear_calibration()
+                module.train()  # an earlier training leaves it in the mode of evaluation
                 self._fit(self.plans["codec"], self.cells, module.codec, bar)
             self.model.is_trained_ = False  # until the last phase is done
             states = prepare_states(module, self.cells, self.batch_size["denoiser"])
