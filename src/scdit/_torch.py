@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def steady_torch() -> Iterator[None]:
-    """Calculate in single precision and with the user's number of threads; leave both as they were.
+    """Calculate in single precision and with the user's number of threads, and leave these as they were.
 
     A parallel function of numba, as in ``scanpy.pp.normalize_total``, sets the threads of OpenMP in the
     thread that calls it. torch then uses all cores whatever it was told, and is several times slower
@@ -19,9 +19,10 @@ def steady_torch() -> Iterator[None]:
 
     Also used as a decorator.
     """
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    threads = min(torch.get_num_threads(), _threads_of_a_new_thread())
+    dtype = torch.get_default_dtype()
     try:
-        torch.set_num_threads(min(threads, _threads_of_a_new_thread()))
+        torch.set_num_threads(threads)
         torch.set_default_dtype(torch.float32)
         yield
     finally:

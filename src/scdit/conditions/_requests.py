@@ -114,15 +114,17 @@ def _is_numbers_of_cells(condition: Condition, request: pd.Series) -> bool:
     ValueError
         If it could be both.
     """
-    if isinstance(request.index, pd.RangeIndex) or isinstance(condition, Number):
+    index = request.index
+    if isinstance(condition, Number) or isinstance(index, pd.MultiIndex):
         return False
     if not all(_is_count(value) for value in request):
         return False
-    index = request.index
-    if isinstance(index, pd.MultiIndex) or (condition.find(index) == DROPPED).any():
+    if (condition.find(index) == DROPPED).any():
         return False
-    text = all(isinstance(name, str) for name in condition.categories)
-    if text or (condition.find(request.unique()) == DROPPED).any():
+    may_be_names = (condition.find(request.unique()) != DROPPED).all()
+    if index.equals(pd.RangeIndex(len(index))):  # that of a series without an index of its own
+        return not may_be_names
+    if not may_be_names or all(isinstance(name, str) for name in condition.categories):
         return True
     raise ValueError(
         f"{condition.key}: this Series may hold names or numbers of cells; give a dict for numbers of "
