@@ -101,7 +101,7 @@ def privacy(
     rows = [_row("membership_auroc", _auroc(*near), _auroc(*halves), 0.5, n)]
     if donor_key is not None:
         rows.append(_donors(seen, unseen, near))
-    rows += _duplicates(cells["generated"], seen, unseen, space)
+    rows += _duplicates(cells["generated"], cells["train"], unseen, space)
     return pd.DataFrame(rows)
 
 
