@@ -209,31 +209,3 @@ def as_text(name: object) -> str:
     text = str(name)
     whole = text.removesuffix(".0")
     return whole if whole.removeprefix("-").isdecimal() else text
-
-
-def check_points(real: Any, generated: Any, least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Two samples of points, (n, d) and (m, d), as arrays of finite numbers.
-
-    Raises
-    ------
-    ValueError
-        If a sample has another shape, fewer than `least` points, or values that are not finite.
-    """
-    sides = []
-    for name, points in (("real", real), ("generated", generated)):
-        try:
-            array = np.asarray(points, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must be an array of numbers, got {shown(points)}") from error
-        if array.ndim != 2 or len(array) < least or not array.shape[1]:
-            raise ValueError(
-                f"{name} must have the shape (n, d), with n of at least {least}, got {array.shape}"
-            )
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} has values that are not finite")
-        sides.append(np.asarray(points))
-    if sides[0].shape[1] != sides[1].shape[1]:
-        raise ValueError(
-            f"real and generated have {sides[0].shape[1]} and {sides[1].shape[1]} dimensions"
-        )
-    return sides[0], sides[1]

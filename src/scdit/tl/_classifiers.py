@@ -16,7 +16,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from scdit._checks import check_choice, check_points
+from scdit._checks import check_choice, check_int
+from scdit.tl._points import MAX_SEED, check_samples
 
 Classifier = Literal["random_forest", "logistic"]
 
@@ -43,9 +44,18 @@ def c2st(
         features.
     seed
         Of the folds and the forest.
+
+    Raises
+    ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
+    ValueError
+        If a sample has fewer than 5 cells or values that are not finite, if the samples differ in d,
+        the classifier is unknown, or the seed is not an integer from 0 to 2^32 - 1.
     """
     check_choice("classifier", classifier, ("random_forest", "logistic"))
-    real, generated = check_points(real, generated, 5)
+    seed = check_int("seed", seed, 0, MAX_SEED)
+    real, generated = check_samples(5, real=real, generated=generated)
     model: ClassifierMixin
     if classifier == "random_forest":
         # threads share the data, and the result does not depend on their number

@@ -9,9 +9,12 @@ from scipy.linalg import eigh, eigvalsh
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 
-from scdit._checks import check_int, check_number, check_points
+from scdit._checks import check_int, check_number, shown
+from scdit.tl._points import MAX_DIMENSIONS, MAX_POINTS, MAX_SEED, check_samples
 
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
+MAX_PROJECTIONS = 10_000
+PROJECTED_AT_ONCE = 50_000_000  # values, which bounds the memory
 
 
 def mmd(
@@ -28,25 +31,29 @@ def mmd(
     real, generated
         Shapes (n, d) and (m, d), with n, m >= 2.
     bandwidths
-        The values of b, in squared units of the data. By default 1/4, 1/2, 1, 2 and 4 times the
-        median squared distance between real cells.
+        The values of b, positive, in squared units of the data. By default 1/4, 1/2, 1, 2 and 4
+        times the median squared distance between real cells.
 
     Raises
     ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
     ValueError
-        If a sample has fewer than 2 points.
+        If a sample has fewer than 2 or more than 10,000 points, or values that are not finite; if
+        the samples differ in d; or if a bandwidth is not positive, which by default happens where
+        half of the pairs of real points are equal.
     """
-    real, generated = check_points(real, generated)
-    n, m = len(real), len(generated)
-    if min(n, m) < 2:
-        raise ValueError(f"An unbiased MMD needs 2 points on each side, not {n} and {m}.")
+    real, generated = check_samples(2, MAX_POINTS, real=real, generated=generated)
     if bandwidths is not None:
         bandwidths = _positive(bandwidths)
     within_real = pdist(real, "sqeuclidean")
     within_generated = pdist(generated, "sqeuclidean")
     between = cdist(real, generated, "sqeuclidean")
     if bandwidths is None:
-        bandwidths = [factor * float(np.median(within_real)) for factor in BANDWIDTH_FACTORS]
+        typical = float(np.median(within_real))
+        if typical == 0:
+            raise ValueError("half of the pairs of points of real are equal: pass bandwidths")
+        bandwidths = [factor * typical for factor in BANDWIDTH_FACTORS]
     # pdist holds each pair once and no point with itself: its mean is the U-statistic
     return float(
         np.mean(
@@ -74,7 +81,7 @@ def mmd_biased(real: np.ndarray, generated: np.ndarray, bandwidths: Sequence[flo
     bandwidths
         b in :math:`k(x, y) = \exp(-\lVert x - y \rVert^2 / b)`.
     """
-    real, generated = check_points(real, generated)
+    real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
     bandwidths = _positive(bandwidths)
     pairs = ((real, real, 1), (generated, generated, 1), (real, generated, -2))
     total = 0.0
@@ -94,8 +101,21 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
     ----------
     real, generated
         Shapes (n, d) and (m, d), with n, m >= 2.
+
+    Raises
+    ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
+    ValueError
+        If a sample has fewer than 2 points or values that are not finite, or if the samples differ
+        in d or have more than 5,000 dimensions.
     """
-    real, generated = check_points(real, generated, 2)
+    real, generated = check_samples(2, real=real, generated=generated)
+    if real.shape[1] > MAX_DIMENSIONS:
+        raise ValueError(
+            f"real and generated have {real.shape[1]:,} dimensions; a covariance matrix of more than "
+            f"{MAX_DIMENSIONS:,} takes hours: pass principal components"
+        )
     first = np.atleast_2d(np.cov(real, rowvar=False))
     second = np.atleast_2d(np.cov(generated, rowvar=False))
     # the symmetric product has real, non-negative eigenvalues, unlike sqrtm of C1 C2
@@ -106,7 +126,7 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
     return float(shift + np.trace(first) + np.trace(second) - 2 * overlap)
 
 
-def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: int = 2) -> float:
+def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: float = 2) -> float:
     r"""Exact p-Wasserstein distance between two samples of the same size.
 
     With equal sizes and weights the best transport plan is a matching of points (Birkhoff), so
@@ -118,20 +138,26 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: int = 2) -> float
     real, generated
         Shapes (n, d), both.
     p
-        Order of the distance.
+        Order of the distance, 1 to 100.
 
     Raises
     ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
     ValueError
-        If the samples differ in size.
+        If the samples differ in size or in d, have more than 10,000 points, or values that are not
+        finite; or if `p` is out of range.
     """
-    real, generated = check_points(real, generated)
+    real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
+    p = check_number("p", p, 1, 100)
     if len(real) != len(generated):
         raise ValueError(
             f"The samples must have the same size, not {len(real)} and {len(generated)}."
         )
-    cost = cdist(real, generated) ** p
-    return float(cost[linear_sum_assignment(cost)].mean() ** (1 / p))
+    distance = cdist(real, generated)
+    longest = float(distance.max()) or 1.0  # high powers of long distances are no finite numbers
+    cost = (distance / longest) ** p
+    return longest * float(cost[linear_sum_assignment(cost)].mean() ** (1 / p))
 
 
 def sliced_wasserstein(
@@ -146,24 +172,40 @@ def sliced_wasserstein(
     real, generated
         Shapes (n, d) and (m, d).
     n_projections
-        Number of directions, uniform on the sphere.
+        Number of directions, uniform on the sphere, 1 to 10,000.
     seed
         Of the directions.
+
+    Raises
+    ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
+    ValueError
+        If a sample has no points or values that are not finite, if the samples differ in d, or if
+        `n_projections` or `seed` is out of range.
     """
-    real, generated = check_points(real, generated)
-    check_int("n_projections", n_projections)
+    real, generated = check_samples(real=real, generated=generated)
+    n_projections = check_int("n_projections", n_projections, high=MAX_PROJECTIONS)
+    seed = check_int("seed", seed, 0, MAX_SEED)
     directions = np.random.default_rng(seed).standard_normal((real.shape[1], n_projections))
     directions /= np.linalg.norm(directions, axis=0)
     size = max(len(real), len(generated))
-    first, second = (_quantiles(x @ directions, size) for x in (real, generated))
-    return float(np.sqrt(np.mean((first - second) ** 2)))
+    at_once = max(1, PROJECTED_AT_ONCE // size)
+    squares = []
+    for start in range(0, n_projections, at_once):
+        some = directions[:, start : start + at_once]
+        first, second = (_quantiles(x @ some, size) for x in (real, generated))
+        squares.append(((first - second) ** 2).mean(axis=0))
+    return float(np.sqrt(np.mean(np.concatenate(squares))))
 
 
 def _positive(bandwidths: Sequence[float]) -> list[float]:
     """Bandwidths that kernels can have."""
-    if isinstance(bandwidths, str) or not np.size(bandwidths):
-        raise ValueError(f"bandwidths must be a list of numbers, got {bandwidths!r}")
-    return [check_number("bandwidths", b, 0, open_low=True) for b in np.ravel(bandwidths)]
+    if not isinstance(bandwidths, Sequence | np.ndarray) or isinstance(bandwidths, str):
+        raise ValueError(f"bandwidths must be a list of numbers, got {shown(bandwidths)}")
+    if not len(bandwidths):
+        raise ValueError("bandwidths must be a list of at least one number, got none")
+    return [check_number("bandwidths", b, 0, open_low=True) for b in bandwidths]
 
 
 def _quantiles(values: np.ndarray, size: int) -> np.ndarray:

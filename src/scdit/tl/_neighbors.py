@@ -8,7 +8,8 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from scdit._checks import check_int, check_points
+from scdit._checks import check_int
+from scdit.tl._points import MAX_POINTS, check_samples
 
 NEAR_QUANTILE = 0.05
 
@@ -52,11 +53,14 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
 
     Raises
     ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
     ValueError
-        If a sample has no more than k cells.
+        If a sample has no more than k or more than 10,000 cells, or values that are not finite; if
+        the samples differ in d; or if `k` is not a positive integer.
     """
     k = check_int("k", k)
-    real, generated = check_points(real, generated)
+    real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
     if min(len(real), len(generated)) <= k:
         raise ValueError(f"More than {k} cells are needed, not {len(real)} and {len(generated)}.")
     within_real, within_generated = cdist(real, real), cdist(generated, generated)
@@ -98,9 +102,15 @@ def memorization(
 
     Raises
     ------
+    TypeError
+        If a sample is an AnnData or a sparse matrix.
     ValueError
-        If most held-out cells stand among the training cells.
+        If most held-out cells stand among the training cells, a sample has no cells or values that
+        are not finite, or the samples differ in d.
     """
+    held_out, generated, training = check_samples(
+        held_out=held_out, generated=generated, training=training
+    )
     index = NearestNeighbors(n_neighbors=1).fit(training)
     real_distance, generated_distance = (index.kneighbors(x)[0] for x in (held_out, generated))
     usual = float(np.median(real_distance))

@@ -6,13 +6,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
+from pandas.api.types import infer_dtype, is_float_dtype
 
-from scdit._checks import as_text, check_class
+from scdit._checks import as_text, check_class, did_you_mean, shortened
+from scdit.tl._matrices import read_matrix
 
 ALL = "all"  # the name of all cells together, among the labels
 TARGET_SUM = 1e4
@@ -33,13 +35,18 @@ class Population:
         return Population(self.counts[index], None if self.labels is None else self.labels[index])
 
     def where(self, label: str) -> np.ndarray:
-        """Return the positions of the cells of one label."""
-        return np.flatnonzero(self.labels == label)
+        """Return the positions of the cells of one label, in increasing order."""
+        return self._members.get(label, np.empty(0, dtype=np.intp))
+
+    @cached_property
+    def _members(self) -> dict[str, np.ndarray]:
+        """Positions by label: one pass, where many labels would each take one."""
+        return {} if self.labels is None else dict(pd.Series(self.labels).groupby(self.labels).indices)
 
     @cached_property
     def library_size(self) -> np.ndarray:
         """Total counts per cell, shape (cells,)."""
-        return np.asarray(self.counts.sum(axis=1), dtype=np.float64).ravel()
+        return np.asarray(self.counts.sum(axis=1, dtype=np.float64)).ravel()
 
     @cached_property
     def detected_genes(self) -> np.ndarray:
@@ -50,6 +57,7 @@ class Population:
     def fingerprints(self) -> np.ndarray:
         """A 128-bit digest of every cell's counts: equal digests are equal cells."""
         x = self.counts.sorted_indices()
+        x.indices = x.indices.astype(np.int64)  # 32 bits or 64, as the matrix came
         rows = zip(x.indptr[:-1], x.indptr[1:], strict=True)
         return np.array(
             [
@@ -97,19 +105,38 @@ def read_population(
     ------
     KeyError
         If there is no such layer, or no such column of `obs`.
+    TypeError
+        If it is no AnnData, or its matrix is of a kind that is not supported.
     ValueError
-        If gene names repeat, genes are missing, or the values are not counts.
+        If there are no cells or genes, gene names repeat, genes are missing, or the values are not
+        counts.
     """
+    check_class(name, adata, AnnData)
     if adata.isbacked:
         raise ValueError(f"`{name}` is backed by a file: read it into memory, .to_memory().")
-    if adata.n_obs == 0:
-        raise ValueError(f"`{name}` has no cells.")
-    if layer is not None and layer not in adata.layers:
-        raise KeyError(f"`{name}` has no layer {layer!r}. It has: {sorted(adata.layers)}.")
-    counts = _as_counts(adata.X if layer is None else adata.layers[layer], name)
-    if genes is not None:
-        counts = counts[:, _gene_positions(adata, genes, name)]
-    return Population(counts, None if labels_key is None else read_labels(adata, name, labels_key))
+    for n, what in ((adata.n_obs, "cells"), (adata.n_vars, "genes")):
+        if n == 0:
+            raise ValueError(f"`{name}` has no {what}.")
+    positions = _gene_positions(adata, adata.var_names if genes is None else genes, name)
+    labels = None if labels_key is None else read_labels(adata, name, labels_key)
+    counts = read_matrix(adata, name, layer)
+    return Population(counts if genes is None else counts[:, positions], labels)
+
+
+def read_generated(
+    generated: AnnData, *, genes: Sequence[str], labels_key: str | None, layer: str | None
+) -> Population:
+    """Read generated cells: their counts are in `X` whatever layer the generator was trained on.
+
+    Where they have a layer of that name, as after :func:`scdit.tl.augment`, it is taken.
+    """
+    return read_population(
+        generated,
+        "generated",
+        genes=genes,
+        labels_key=labels_key,
+        layer=layer if layer is None or layer in generated.layers else None,
+    )
 
 
 def check_sides(*sides: AnnData | None) -> None:
@@ -119,48 +146,71 @@ def check_sides(*sides: AnnData | None) -> None:
             check_class(name, side, AnnData)
 
 
-def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
-    """Return a column of `obs` as strings, shape (cells,).
+def check_key(name: str, key: str | None) -> None:
+    """Raise TypeError unless a name of a column is text or None."""
+    if key is not None:
+        check_class(name, key, str)
+
+
+def read_column(adata: AnnData, name: str, key: str) -> pd.Series:
+    """Return a column of `obs` without missing values.
 
     Raises
     ------
     KeyError
         If there is no such column.
     ValueError
-        If labels are missing, or one has the name of all cells together.
+        If there are two of that name, or values are missing.
     """
     if key not in adata.obs:
-        raise KeyError(f"`{name}.obs` has no column {key!r}. It has: {sorted(adata.obs.columns)}.")
+        raise KeyError(
+            f"`{name}.obs` has no column {key!r}. It has: {shortened(list(adata.obs.columns))}"
+            + did_you_mean(key, adata.obs.columns)
+        )
     column = adata.obs[key]
+    if isinstance(column, pd.DataFrame):
+        raise ValueError(f"`{name}.obs` has {column.shape[1]} columns {key!r}: rename them.")
     if column.isna().any():
         raise ValueError(
-            f"`{name}.obs[{key!r}]` has {int(column.isna().sum())} missing values: compare labelled "
-            "cells, or leave out `labels_key`."
+            f"`{name}.obs[{key!r}]` has {int(column.isna().sum())} missing values: take cells that "
+            "have one, or leave out this column."
         )
-    labels = np.array([as_text(value) for value in column], dtype=object)
-    if (labels == ALL).any():
+    return column
+
+
+def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
+    """Return a column of `obs` as text, shape (cells,); 1 and 1.0 are one label.
+
+    Raises
+    ------
+    KeyError
+        If there is no such column.
+    ValueError
+        If there are two of that name, labels are missing, of mixed types or no labels but numbers,
+        or one has the name of all cells together.
+    """
+    column = read_column(adata, name, key)
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+    kind = infer_dtype(values, skipna=True)
+    if kind == "mixed-integer" or kind == "mixed":
+        raise ValueError(
+            f"`{name}.obs[{key!r}]` mixes types of labels, such as text and numbers: make them one, "
+            f"{name}.obs[{key!r}].astype(str)."
+        )
+    if is_float_dtype(values.dtype) and column.nunique() > max(2, adata.n_obs / 2):
+        raise ValueError(
+            f"`{name}.obs[{key!r}]` has {column.nunique()} different numbers in {adata.n_obs} cells: "
+            "these are no labels."
+        )
+    names = {value: as_text(value) for value in column.unique()}
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"`{name}.obs[{key!r}]` has labels that are one number, such as 1 and 1.0.")
+    labels = np.array([names[value] for value in column], dtype=object)
+    if ALL in names.values():
         raise ValueError(
             f"{ALL!r} is the name of all cells together: rename this label of {key!r}."
         )
     return labels
-
-
-def _as_counts(values: Any, name: str) -> sp.csr_matrix:
-    """Return `values` as float32 CSR without stored zeros, or say why they are no counts."""
-    if values is None:
-        raise ValueError(f"`{name}` has no X; name the layer with its counts in `layer`.")
-    counts = sp.csr_matrix(values, dtype=np.float32, copy=True)
-    counts.eliminate_zeros()
-    data = counts.data
-    wrong = ~np.isfinite(data) | (data < 0) | (data != np.rint(data))
-    if wrong.any():
-        raise ValueError(
-            f"`{name}` does not hold raw counts: {wrong.mean():.0%} of its non-zero values are "
-            f"not non-negative integers (the first is {data[wrong][0]:.4g}). It looks normalised "
-            "or log-transformed. Evaluation compares counts: name their layer in `layer`, or put "
-            "them in X."
-        )
-    return counts
 
 
 def _gene_positions(adata: AnnData, genes: Sequence[str], name: str) -> np.ndarray:

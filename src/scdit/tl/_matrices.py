@@ -1,0 +1,125 @@
+"""The matrix of counts of one side of a comparison: is it one, and reading it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+
+from scdit._checks import check_class, did_you_mean, listed
+
+_MOST = 2**31 - 1  # as of counts to train on
+_EXACT_HALF = 2048  # whole numbers above are rounded in 16 bits
+
+
+def check_layer(adata: AnnData, name: str, layer: str | None) -> None:
+    """Raise unless `layer` is None or the name of a layer of `adata`.
+
+    Raises
+    ------
+    TypeError
+        If it is no name.
+    KeyError
+        If there is no such layer.
+    """
+    if layer is None:
+        return
+    check_class("layer", layer, str)
+    if layer not in adata.layers:
+        raise KeyError(
+            f"`{name}` has no layer {layer!r}; it has {listed(adata.layers)}"
+            + did_you_mean(layer, adata.layers)
+        )
+
+
+def read_matrix(adata: AnnData, name: str, layer: str | None) -> sp.csr_matrix:
+    """Counts as float32 CSR without duplicate entries or stored zeros, or why they are no counts.
+
+    Parameters
+    ----------
+    adata
+        Cells, which stay as they are.
+    name
+        What the caller calls them; used in messages.
+    layer
+        Layer with the counts; None for `X`.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If there is no such layer, or the matrix is of a kind that is not supported.
+    ValueError
+        If there is no matrix, or it holds values that are no counts.
+    """
+    check_layer(adata, name, layer)
+    values = adata.X if layer is None else adata.layers[layer]
+    where = f"`{name}`" if layer is None else f"layer {layer!r} of `{name}`"
+    if values is None:
+        raise ValueError(f"{where} has no X: name the layer with its counts in `layer`.")
+    _check_kind(values, where)
+    if values.dtype == np.float16 and abs(values).max() >= _EXACT_HALF:
+        raise ValueError(
+            f"{where} is of type float16, which rounds counts above {_EXACT_HALF:,}: take the "
+            "counts in another type."
+        )
+    if values.dtype in (np.bool_, np.float16, np.longdouble):  # scipy cannot calculate with these
+        values = values.astype(np.float64)
+    counts = sp.csr_matrix(values, copy=True)
+    counts.sum_duplicates()
+    data = counts.data
+    wrong = ~np.isfinite(data) | (data < 0) | (data != np.rint(data))
+    if wrong.any():
+        first = data[wrong][0]
+        kind = (
+            "It has missing or infinite values."
+            if not np.isfinite(data).all()
+            else "It looks scaled."
+            if (data < 0).any()
+            else "It looks normalised or log-transformed."
+        )
+        raise ValueError(
+            f"{where} does not hold raw counts: {wrong.mean():.0%} of its non-zero values are "
+            f"not non-negative integers (the first is {first:.4g}). {kind} "
+            f"Evaluation compares counts: {_elsewhere(adata, layer)}."
+        )
+    if data.size and data.max() > _MOST:
+        raise ValueError(f"{where} holds counts of {data.max():.3g}; the most is {_MOST:,}.")
+    counts.data = data.astype(np.float32)
+    counts.eliminate_zeros()
+    return counts
+
+
+def _check_kind(values: Any, where: str) -> None:
+    """Raise unless a matrix is a numpy array or a sparse matrix of numbers, in memory."""
+    kind, advice = type(values).__name__, ""
+    if isinstance(values, np.ma.MaskedArray):
+        advice = ": fill in what is masked, X.filled(0)"
+    elif isinstance(values, np.ndarray) or sp.issparse(values):
+        if values.dtype.kind in "biuf":
+            return
+        kind, advice = f"matrix of {values.dtype}", ": convert it to numbers, astype('float32')"
+    else:
+        advice = ": read it into memory, adata.to_memory()"
+    raise TypeError(f"{where} must hold a numpy array or scipy sparse matrix, got a {kind}{advice}")
+
+
+def _elsewhere(adata: AnnData, layer: str | None) -> str:
+    """Where to find counts: matrices of the object that look like such, by name."""
+    named = {f"layer={key!r}": adata.layers[key] for key in adata.layers if key != layer}
+    if layer is not None:
+        named["layer=None"] = adata.X
+    if adata.raw is not None:
+        named["adata.raw.to_adata()"] = adata.raw.X
+    good = [name for name, values in named.items() if _looks_like_counts(values)]
+    if good:
+        return f"{' or '.join(good)} looks like counts"
+    return "name their layer in `layer`, or put them in X"
+
+
+def _looks_like_counts(values: Any) -> bool:
+    if not (sp.issparse(values) or isinstance(values, np.ndarray)) or values.dtype.kind not in "iuf":
+        return False
+    data = values.data if sp.issparse(values) else values
+    return bool(np.isfinite(data).all() and (data >= 0).all() and (data == np.rint(data)).all())
