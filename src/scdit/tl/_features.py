@@ -78,7 +78,7 @@ def fit_features(cells: Population, *, seed: int = 0) -> FeatureSpace:
     """
     if len(cells) < 10:
         raise ValueError(
-            f"Features need at least 10 reference cells to be fitted, not {len(cells)}."
+            f"The features need at least 10 cells to be fitted on, not {len(cells)}: give more cells."
         )
     expression = cells.log_expression()
     mean, variance = mean_variance_axis(expression, axis=0)
@@ -87,7 +87,11 @@ def fit_features(cells: Population, *, seed: int = 0) -> FeatureSpace:
     ranking = np.argsort(-variance / (mean + 0.01), kind="stable")
     ranking = ranking[(detection[ranking] >= 0.01) & (variance[ranking] > 0)]
     if len(ranking) < 3:
-        raise ValueError(f"Only {len(ranking)} genes vary among the {len(cells)} reference cells.")
+        raise ValueError(
+            f"The features need 3 genes that vary and are detected in 1% of the cells; of "
+            f"{expression.shape[1]} genes {len(ranking)} do among the {len(cells)} cells they are "
+            "fitted on."
+        )
     pca_genes = ranking[:N_PCA_GENES]
     n_components = min(N_PCS, len(cells) - 1, len(pca_genes) - 1)
     pca = PCA(n_components, svd_solver="arpack", random_state=seed)

@@ -15,6 +15,7 @@ from pandas.api.types import infer_dtype, is_float_dtype
 
 from scdit._checks import as_text, check_class, did_you_mean, shortened
 from scdit.tl._matrices import read_matrix
+from scdit.tl._warnings import warn_of_flags
 
 ALL = "all"  # the name of all cells together, among the labels
 TARGET_SUM = 1e4
@@ -120,6 +121,7 @@ def read_population(
     positions = _gene_positions(adata, adata.var_names if genes is None else genes, name)
     labels = None if labels_key is None else read_labels(adata, name, labels_key)
     counts = read_matrix(adata, name, layer)
+    warn_of_flags(adata, name)
     return Population(counts if genes is None else counts[:, positions], labels)
 
 

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from scdit._checks import check_class, check_int, check_rng
-from scdit.tl._features import fit_features
-from scdit.tl._neighbors import NEAR_QUANTILE
-from scdit.tl._population import Population, read_population
+from scdit._checks import check_class, check_int, check_rng, shortened
+from scdit.tl._features import FeatureSpace, fit_features
+from scdit.tl._neighbors import memorization
+from scdit.tl._population import (
+    ALL,
+    Population,
+    check_key,
+    read_generated,
+    read_population,
+)
+from scdit.tl._warnings import share_of_copies, warn_of_overlap
 
-_LEAST = 20  # cells on each side, and donors, below which a value says nothing
+if TYPE_CHECKING:
+    from scdit.model import SCDiT
+
+_LEAST = 20  # cells on each side below which a value says nothing
 _LEAST_DONORS = 3
+_MOST_GENERATED = 20_000  # that a model makes, and that are searched for copies
+_MOST_FITTED = 5000
+_SPLITS = 50  # of the held-out cells, for a floor
 
 
 def privacy(
-    generated: AnnData,
+    generated: AnnData | SCDiT,
     train: AnnData,
     holdout: AnnData,
     *,
@@ -27,137 +42,203 @@ def privacy(
     max_cells: int = 5000,
     rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
 ) -> pd.DataFrame:
-    """Audit what generated cells reveal of training cells. It can find leaks; it cannot rule them out.
+    """Audit what generated cells reveal of training cells. It can find leaks, not rule them out.
 
-    Membership inference: an attacker who has the generated cells guesses that a cell was trained on if
-    a generated cell is near it. The area under the ROC curve is 0.5 if guessing is all that is left, and
-    1 if every training cell gives itself away (Shokri et al. 2017, arXiv 1610.05820; distance to the
-    nearest generated record as in Chen et al. 2020, arXiv 1909.03935). Distances are those of 30 principal
-    components of the generated cells, which neither side was used for.
+    Membership inference: an attacker who has the generated cells guesses that a cell was trained on
+    if a generated cell is near it. The area under the ROC curve (AUROC) is 0.5 if the attacker can
+    only guess, and 1 if every training cell is found (Shokri et al. 2017, arXiv 1610.05820; distance
+    to the nearest generated record as in Chen et al. 2020, arXiv 1909.03935). Distances are those
+    between up to 30 principal components, fitted on generated cells: the attacker has these, and
+    they favour neither `train` nor `holdout` unless the generated cells do.
+
+    The AUROC measures every difference between `train` and `holdout`, also that between their donors
+    or cell types. Choose `holdout` at random from the same cells as `train`; for the attack on donors,
+    choose whole donors at random.
 
     Parameters
     ----------
     generated
-        Generated cells with raw counts.
+        Generated cells with raw counts, or a model: it then generates as many cells as `train` has,
+        at most 20,000. With few generated cells, an attack finds little.
     train, holdout
-        Cells that the generator was trained on, and cells like these that it was not: at least 20 each.
+        All cells that the generator was trained on, and cells like these that it was not: at least
+        20 each, with raw counts.
     donor_key
-        Column of `obs` with donors, which must not be both in `train` and in `holdout`: the attack is
-        then also made on donors, with the mean of their cells.
+        Column of `obs` with donors, none of whom may be both in `train` and in `holdout`: the attack
+        is then also made on donors, with the mean distance of their cells.
     layer
-        Layer with the counts; `X` where it is None, and for generated cells without that layer.
+        Layer with the counts of `train` and `holdout`, and of generated cells that have it; None for
+        ``X``, or for the layer that the model was trained on.
     max_cells
-        Most training and held-out cells that are attacked.
+        Most training and most held-out cells that are attacked. Copies are searched for among all
+        training cells.
     rng
         Seed or generator of the cells that are taken.
 
     Returns
     -------
-    One row per metric, with ``value``, ``floor`` (what is found where nothing can leak: between two halves
-    of `holdout`, or against held-out cells), ``ideal``, ``n`` and ``note``:
+    One row per metric with the columns of :func:`scdit.tl.evaluate`; ``n`` is the smaller number of
+    cells or donors.
 
-    - ``membership_auroc``: of the attack on cells
-    - ``donor_auroc``: of the attack on donors, if `donor_key` is given
-    - ``exact_duplicates``: share of generated cells with the counts of a training cell
-    - ``near_duplicates``: share nearer to a training cell than 95% of held-out cells are
+    - ``membership_auroc``: of the attack on cells.
+    - ``donor_auroc``: of the attack on donors, if `donor_key` is given.
+    - ``exact_duplicates``: share of generated cells with the counts of a training cell.
+    - ``near_duplicates``: share of generated cells nearer to a training cell than all but the nearest
+      5% of held-out cells are.
+
+    The floor of an AUROC is what chance gives: one half of the held-out cells (or donors) against the
+    other, of which an AUROC below 0.5 counts as its mirror image above; mean of 50 random halves. That
+    of duplicates is their share among held-out cells in the place of generated ones.
 
     Raises
     ------
     KeyError
         If there is no such layer or column.
+    RuntimeError
+        If the model is not trained.
+    TypeError
+        If an object is of the wrong class.
     ValueError
-        If values are no counts, genes are missing, there are too few cells, or a donor is on both sides.
+        If values are no counts, genes are missing, there are too few cells, or a donor is both in
+        `train` and in `holdout`.
+
+    Warns
+    -----
+    UserWarning
+        If cells of `holdout` are in `train` too.
 
     Examples
     --------
     >>> scdit.tl.privacy(new, train, test, donor_key="donor")
     """
-    sides = {"generated": generated, "train": train, "holdout": holdout}
-    for name, side in sides.items():
-        check_class(name, side, AnnData)
-        if side.n_obs < _LEAST:
-            raise ValueError(f"{name} has {side.n_obs} cells; the audit needs at least {_LEAST}")
+    check_class("train", train, AnnData)
+    check_class("holdout", holdout, AnnData)
+    check_key("donor_key", donor_key)
     max_cells = check_int("max_cells", max_cells, _LEAST)
-    rng = np.random.default_rng(check_rng(rng))
+    draws = np.random.default_rng(check_rng(rng))
+    model = None if isinstance(generated, AnnData) else _check_model(generated)
+    if model is not None and layer is None:
+        layer = model.registry["setup_args"]["layer"]
+
     genes = list(train.var_names)
-    cells = {
-        name: read_population(
-            side,
-            name,
-            genes=genes,
-            labels_key=None if name == "generated" else donor_key,
-            layer=layer if name != "generated" or layer in side.layers else None,
-        )
-        for name, side in sides.items()
-    }
-    n = min(max_cells, len(cells["train"]), len(cells["holdout"]))
-    seen, unseen = (
-        cells[name].take(rng.permutation(len(cells[name]))[:n]) for name in ("train", "holdout")
-    )
-    space = fit_features(cells["generated"], seed=int(rng.integers(2**31)))
-    made = space.project(cells["generated"])
-    near = _distances(space.project(seen), made), _distances(space.project(unseen), made)
-    halves = near[1][: n // 2], near[1][n // 2 :]
-    rows = [_row("membership_auroc", _auroc(*near), _auroc(*halves), 0.5, n)]
+    members = read_population(train, "train", labels_key=donor_key, layer=layer)
+    others = read_population(holdout, "holdout", genes=genes, labels_key=donor_key, layer=layer)
+    _check_sizes(train=members, holdout=others)
+    _check_donors(members, others)
+    if model is not None:
+        n = min(max(len(members), _LEAST), _MOST_GENERATED)
+        generated = model.generate(n, rng=int(draws.integers(2**31)), silent=True)
+    made = read_generated(generated, genes=genes, labels_key=None, layer=layer)
+    _check_sizes(generated=made)
+    warn_of_overlap(others, members, "holdout", "train")
+
+    fitted = made.take(_some(made, _MOST_FITTED, draws))
+    space = fit_features(fitted, seed=int(draws.integers(2**31)))
+    seen = members.take(_some(members, max_cells, draws))
+    unseen = others.take(_some(others, max_cells, draws))
+    index = NearestNeighbors(n_neighbors=1).fit(space.project(made))
+    near, far = (index.kneighbors(space.project(x))[0].ravel() for x in (seen, unseen))
+    n = min(len(near), len(far))
+    rows = [_row("membership_auroc", _auroc(near, far), _chance(far, draws), "closer", 0.5, n)]
     if donor_key is not None:
-        rows.append(_donors(seen, unseen, near))
-    rows += _duplicates(cells["generated"], cells["train"], unseen, space)
-    return pd.DataFrame(rows)
+        rows.append(_donors(_by_donor(near, seen), _by_donor(far, unseen), draws))
+    searched = made.take(_some(made, _MOST_GENERATED, draws))
+    return pd.DataFrame([*rows, *_duplicates(searched, members, unseen, space, draws)])
 
 
-def _distances(points: np.ndarray, to: np.ndarray) -> np.ndarray:
-    """Distance of each point to the nearest of others, (n,)."""
-    return NearestNeighbors(n_neighbors=1).fit(to).kneighbors(points)[0].ravel()
+def _check_model(generated: object) -> SCDiT:
+    """The model, if it is one that can generate."""
+    from scdit.model import SCDiT  # no cost to those who have cells only
+
+    check_class("generated", generated, AnnData, SCDiT)
+    if not generated.is_trained_:  # type: ignore[attr-defined]
+        raise RuntimeError("generated is a model that is not trained: call model.train() first")
+    return generated  # type: ignore[return-value]
 
 
-def _auroc(seen: np.ndarray, unseen: np.ndarray) -> float:
-    """How well small distances tell what was seen, 0.5 for not at all."""
-    return float(roc_auc_score(np.repeat([1, 0], [len(seen), len(unseen)]), -np.r_[seen, unseen]))
+def _check_sizes(**sides: Population) -> None:
+    for name, cells in sides.items():
+        if len(cells) < _LEAST:
+            raise ValueError(f"{name} has {len(cells)} cells; the audit needs at least {_LEAST}")
 
 
-def _donors(
-    seen: Population, unseen: Population, near: tuple[np.ndarray, np.ndarray]
-) -> dict[str, object]:
-    """The attack on donors, by the mean distance of their cells."""
-    both = set(seen.labels) & set(unseen.labels)  # type: ignore[arg-type]
+def _check_donors(members: Population, others: Population) -> None:
+    """Raise if a donor is on both sides: then nothing tells who was trained on."""
+    if members.labels is None or others.labels is None:
+        return
+    both = sorted(set(members.labels) & set(others.labels))
     if both:
         raise ValueError(
-            f"donors must be either in train or in holdout; {sorted(both)[0]!r} is in both"
+            "donors must be either in train or in holdout; in both are "
+            f"{shortened(both)}: leave out donor_key, or hold out whole donors"
         )
-    means = [
-        pd.Series(distance).groupby(cells.labels).mean().to_numpy()
-        for cells, distance in zip((seen, unseen), near, strict=True)
-    ]
-    n = min(map(len, means))
+
+
+def _some(cells: Population, most: int, draws: np.random.Generator) -> np.ndarray:
+    """Positions of at most so many cells, at random."""
+    return np.sort(draws.permutation(len(cells))[:most])
+
+
+def _auroc(near: np.ndarray, far: np.ndarray) -> float:
+    """How well small distances tell what was seen, 0.5 for not at all."""
+    return float(roc_auc_score(np.repeat([1, 0], [len(near), len(far)]), -np.r_[near, far]))
+
+
+def _chance(distances: np.ndarray, draws: np.random.Generator) -> float:
+    """AUROC that halves of the same distances have, above 0.5; mean of random halves."""
+    half, found = len(distances) // 2, []
+    for _ in range(_SPLITS):
+        mixed = draws.permutation(distances)
+        found.append(abs(_auroc(mixed[:half], mixed[half:]) - 0.5))
+    return 0.5 + float(np.mean(found))
+
+
+def _by_donor(distances: np.ndarray, cells: Population) -> np.ndarray:
+    """Mean distance of the cells of each donor, (donors,)."""
+    return pd.Series(distances).groupby(cells.labels).mean().to_numpy()
+
+
+def _donors(near: np.ndarray, far: np.ndarray, draws: np.random.Generator) -> dict[str, object]:
+    """The attack on donors."""
+    n = min(len(near), len(far))
     if n < _LEAST_DONORS:
         note = f"needs {_LEAST_DONORS} donors on each side; there are {n}"
-        return _row("donor_auroc", np.nan, np.nan, 0.5, n, note)
-    return _row("donor_auroc", _auroc(*means), 0.5, 0.5, n)
+        return _row("donor_auroc", np.nan, np.nan, "closer", 0.5, n, note)
+    return _row("donor_auroc", _auroc(near, far), _chance(far, draws), "closer", 0.5, n)
 
 
 def _duplicates(
-    made: Population, seen: Population, unseen: Population, space: object
+    made: Population,
+    members: Population,
+    others: Population,
+    space: FeatureSpace,
+    draws: np.random.Generator,
 ) -> list[dict[str, object]]:
-    """Generated cells that are training cells, or nearly: beside what held-out cells have of these."""
-    points = [space.project(cells) for cells in (made, seen, unseen)]  # type: ignore[attr-defined]
-    usual = np.quantile(_distances(points[2], points[1]), NEAR_QUANTILE)
-    exact = [np.isin(made.fingerprints, side.fingerprints).mean() for side in (seen, unseen)]
-    near = [(_distances(points[0], side) < usual).mean() for side in (points[1], points[2])]
-    n = len(seen)
-    return [
-        _row("exact_duplicates", exact[0], exact[1], 0.0, n),
-        _row("near_duplicates", near[0], near[1], NEAR_QUANTILE, n),
-    ]
+    """Generated cells that are training cells, or nearly: beside held-out cells in their place."""
+    shares = [share_of_copies(cells, members) for cells in (made, others)]
+    rows = [_row("exact_duplicates", *shares, "lower", 0, len(made))]
+    order = draws.permutation(len(others))
+    half, rest = (space.project(others.take(part)) for part in np.array_split(order, 2))
+    training, value, floor, note = space.project(members), np.nan, np.nan, ""
+    try:
+        whole = np.concatenate([half, rest])
+        value = memorization(whole, space.project(made), training).near_duplicates
+        floor = memorization(half, rest, training).near_duplicates
+    except ValueError as error:
+        note = str(error)
+    return [*rows, _row("near_duplicates", value, floor, "lower", 0.05, len(made), note)]
 
 
 def _row(
-    metric: str, value: float, floor: float, ideal: float, n: int, note: str = ""
+    metric: str, value: float, floor: float, better: str, ideal: float, n: int, note: str = ""
 ) -> dict[str, object]:
     return {
         "metric": metric,
+        "group": ALL,
         "value": float(value),
         "floor": float(floor),
-        "ideal": ideal,
+        "better": better,
+        "ideal": float(ideal),
         "n": n,
         "note": note,
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from anndata import AnnData
 
 from scdit.tl._comparison import Background, Comparison, fit_background
-from scdit.tl._population import ALL, Population, read_population
+from scdit.tl._population import ALL, Population, read_generated, read_population
+from scdit.tl._warnings import warn_of_copies, warn_of_labels, warn_of_overlap
 
 MAX_FITTED_CELLS = 5000
 
@@ -102,17 +102,13 @@ def build_trial(
     label) becomes the floor, and everything is fitted on the rest. Without one, `real` is cut
     into three parts of equal composition: compared, floor, and fitted.
     """
-    if not real.var_names.is_unique:
-        raise ValueError("`real.var_names` repeats names; call `var_names_make_unique()`.")
-    genes = list(real.var_names)
     held_out = read_population(real, "real", labels_key=labels_key, layer=layer)
-    made = read_population(
+    genes = list(real.var_names)
+    made = read_generated(
         generated,
-        "generated",
         genes=genes,
         labels_key=labels_key if labels_key in generated.obs else None,
-        # a generator may return its counts in X whatever layer it was trained on
-        layer=layer if layer is not None and layer in generated.layers else None,
+        layer=layer,
     )
 
     if reference is None:
@@ -123,11 +119,11 @@ def build_trial(
         training = read_population(
             reference, "reference", genes=genes, labels_key=labels_key, layer=layer
         )
-        _warn_of_overlap(compared, training)
+        warn_of_overlap(compared, training, "real", "reference")
         is_floor = _like(compared, training, rng)
         floor, rest = training.take(is_floor), training.take(~is_floor)
-    _warn_of_labels(compared, made, training)
-    _warn_of_copies(held_out, made)
+    warn_of_labels(compared, made, training)
+    warn_of_copies(held_out, made)
 
     seed = int(rng.integers(2**31))
     fitted = rest.take(np.sort(rng.permutation(len(rest))[:MAX_FITTED_CELLS]))
@@ -163,53 +159,3 @@ def _like(target: Population, pool: Population, rng: np.random.Generator) -> np.
         # half of a label's cells stay for fitting, however few there are
         mask[rng.permutation(members)[: min(size, len(members) // 2)]] = True
     return mask
-
-
-def _warn_of_overlap(real: Population, training: Population) -> None:
-    """Warn where real cells are training cells too."""
-    shared = np.isin(real.fingerprints, training.fingerprints).mean()
-    if shared > 0.01:
-        _warn(
-            f"{shared:.0%} of the cells of `real` are in `reference` too: hold them out, or neither "
-            "values nor floor mean anything."
-        )
-
-
-def _warn_of_copies(real: Population, generated: Population) -> None:
-    """Warn where generated cells are the real ones that they are compared with."""
-    copies = np.isin(generated.fingerprints, real.fingerprints).mean()
-    # of few genes, cells are equal by chance, real ones too
-    by_chance = 1 - len(np.unique(real.fingerprints)) / len(real)
-    if copies > 0.05 + 3 * by_chance:
-        _warn(
-            f"{copies:.0%} of the cells of `generated` are exact copies of cells of `real`: these are not "
-            "generated, and no metric means anything."
-        )
-
-
-def _warn_of_labels(real: Population, generated: Population, training: Population | None) -> None:
-    """Warn of labels that only one side knows."""
-    if real.labels is None:
-        return
-    known = set(real.labels)
-    if generated.labels is None:
-        _warn("`generated.obs` lacks the column of labels: its cells are compared without them.")
-    else:
-        made = set(generated.labels)
-        if made - known:
-            _warn(
-                f"`generated` has labels that `real` lacks: {sorted(made - known)}. Their cells "
-                'count in the group "all" only.'
-            )
-        if known - made:
-            _warn(f"`real` has labels that were not generated: {sorted(known - made)}.")
-    if training is not None and training.labels is not None and known - set(training.labels):
-        _warn(
-            f"`real` has labels that `reference` lacks: {sorted(known - set(training.labels))}. "
-            "They have no floor and are not compared on their own."
-        )
-
-
-def _warn(message: str) -> None:
-    """Warn the caller of `evaluate`."""
-    warnings.warn(message, UserWarning, stacklevel=5)
