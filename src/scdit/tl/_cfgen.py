@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from anndata import AnnData
 from sklearn.decomposition import PCA
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from scdit.tl._distances import mmd_biased
 from scdit.tl._population import Population
@@ -47,7 +48,7 @@ def fit_cfgen_space(real: Population, *, seed: int = 0) -> CFGenSpace:
     ImportError
         If scikit-misc, which scanpy's ``seurat_v3`` needs, is not installed.
     ValueError
-        If there are fewer than 50 genes with counts, or the loess fit of ``seurat_v3`` fails, as it does
+        If the counts of fewer than 50 genes vary, or the loess fit of ``seurat_v3`` fails, as it does
         on a handful of cells.
     """
     # scanpy is slow to import, and only this protocol needs it here
@@ -56,8 +57,10 @@ def fit_cfgen_space(real: Population, *, seed: int = 0) -> CFGenSpace:
     adata = AnnData(real.counts)
     # genes without a count have no place on the mean-variance curve
     expressed = np.flatnonzero(np.bincount(real.counts.indices, minlength=adata.n_vars))
-    if len(expressed) < _MIN_GENES:  # on which the fit of the curve can end the process
-        raise ValueError(f"needs {_MIN_GENES} genes with counts; there are {len(expressed)}")
+    _, variance = mean_variance_axis(real.counts.astype(np.float64), axis=0)
+    n_varying = int((variance > 0).sum())
+    if n_varying < _MIN_GENES:  # on which the fit of the curve can end the process
+        raise ValueError(f"needs {_MIN_GENES} genes whose counts vary; there are {n_varying}")
     table = sc.pp.highly_variable_genes(
         adata[:, expressed].copy(),
         flavor="seurat_v3",

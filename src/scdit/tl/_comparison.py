@@ -24,8 +24,11 @@ from scdit.tl._neighbors import Memorization, Neighborhood, memorization, neighb
 from scdit.tl._population import ALL, Population
 
 
-class UnavailableError(Exception):
-    """A metric has no value here; the message says why and becomes the note in the table."""
+class UnavailableError(ValueError):
+    """A metric has no value here; the message says why and becomes the note in the table.
+
+    So does that of any ValueError of a metric.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +149,7 @@ class Comparison:
     @cached_property
     def memorization(self) -> Memorization:
         """Distances to the training cells, against those of the held-out real cells."""
-        try:
-            return memorization(*self.pcs, self.background.training_pcs)
-        except ValueError as error:
-            raise UnavailableError(str(error)) from error
+        return memorization(*self.pcs, self.background.training_pcs)
 
     @cached_property
     def correlations(self) -> Agreement:
@@ -164,6 +164,8 @@ class Comparison:
         """Generated on real log fold changes of the label against all other cells."""
         whole = self._whole
         genes = self.background.space.marker_genes
+        if len(genes) < 3:
+            raise UnavailableError(f"only {len(genes)} genes are detected in 5% of the cells")
         changes = []
         for side, everyone in ((self.real, whole.real), (self.generated, whole.generated)):
             others = everyone.take(np.flatnonzero(everyone.labels != self.group))

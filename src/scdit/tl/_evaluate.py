@@ -7,14 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from pandas.api.types import is_numeric_dtype
 
-from scdit._checks import check_class, check_int, check_rng
-from scdit.tl._comparison import UnavailableError
+from scdit._checks import check_class, check_int, check_rng, shortened
 from scdit.tl._metrics import Metric, choose_metrics
-from scdit.tl._population import ALL, check_sides
+from scdit.tl._population import ALL, check_key, check_sides
 from scdit.tl._trial import Trial, build_trial
 
 NAN = float("nan")
+COLUMNS = ("metric", "group", "value", "floor", "better", "ideal", "n", "note")
 
 
 def evaluate(
@@ -54,12 +55,13 @@ def evaluate(
     reference
         The cells the generator was trained on.
     layer
-        Layer with the counts; `X` where it is None, and for generated cells without that layer.
+        Layer with the counts of `real` and `reference`, and of generated cells that have it; `X`
+        where it is None. Values that are no raw counts are refused.
     preset
         ``"default"``, ``"cfgen"`` (the literature's protocol), ``"paper"`` (the metrics of the
         scRDiT paper) or ``"all"``.
     metrics
-        Names of metrics, in place of a preset.
+        Names of metrics, at least one, in place of a preset.
     max_cells
         Most cells on a side of a comparison; more are subsampled.
     rng
@@ -67,7 +69,8 @@ def evaluate(
 
     Returns
     -------
-    One row per metric and group, also written to ``generated.uns["scdit_evaluation"]``:
+    One row per metric and group, also written to ``generated.uns["scdit_evaluation"]`` if
+    `generated` is not a view; nothing else of the arguments changes:
 
     - ``metric``, ``group`` (``"all"`` or a label)
     - ``value``, ``floor``: NaN where the metric cannot be computed
@@ -80,14 +83,17 @@ def evaluate(
     ------
     KeyError
         If `real` or `reference` lacks the layer or the labels.
+    TypeError
+        If an argument is of the wrong class, or a matrix of a kind that is not supported.
     ValueError
-        If values are no counts, genes are missing, there are too few cells to fit features, or a
-        metric or preset is unknown.
+        If values are no counts, genes are missing, there are too few cells to fit features, labels
+        are missing or of mixed types, or a metric or preset is unknown.
 
     Warns
     -----
     UserWarning
-        If the labels of real, generated and reference cells differ, or cells are on two sides at once.
+        If the labels of real, generated and reference cells differ, cells are on two sides at once,
+        or ``obs["scdit_generated"]`` says that a side holds cells of the other.
 
     Examples
     --------
@@ -97,8 +103,8 @@ def evaluate(
     chosen = choose_metrics(preset, metrics)
     check_sides(real, generated, reference)
     max_cells = check_int("max_cells", max_cells)
-    if labels_key is not None:
-        check_class("labels_key", labels_key, str)
+    check_key("labels_key", labels_key)
+    check_key("layer", layer)
     trial = build_trial(
         real,
         generated,
@@ -109,8 +115,31 @@ def evaluate(
         rng=np.random.default_rng(check_rng(rng)),
     )
     table = pd.DataFrame([row for metric in chosen for row in _rows(metric, trial)])
-    generated.uns["scdit_evaluation"] = table.copy()
+    if not generated.is_view:  # which would become an object of its own
+        generated.uns["scdit_evaluation"] = table.copy()
     return table
+
+
+def check_table(name: str, table: pd.DataFrame) -> None:
+    """Raise unless `table` is one that :func:`evaluate` returned.
+
+    Raises
+    ------
+    TypeError
+        If it is no table.
+    ValueError
+        If it lacks columns, or numbers where these belong.
+    """
+    check_class(name, table, pd.DataFrame)
+    lacking = [column for column in COLUMNS if column not in table]
+    if lacking:
+        raise ValueError(
+            f"{name} lacks the columns {', '.join(lacking)}: pass the table that scdit.tl.evaluate "
+            "returned"
+        )
+    for column in ("value", "floor", "n"):
+        if not is_numeric_dtype(table[column].dtype):
+            raise ValueError(f"{name}[{column!r}] must hold numbers, has {table[column].dtype}")
 
 
 def _rows(metric: Metric, trial: Trial) -> list[dict[str, object]]:
@@ -133,11 +162,14 @@ def _measure(metric: Metric, trial: Trial, group: str) -> dict[str, object]:
         note = f"needs {metric.min_cells} cells on each side; there are {there}"
     else:
         try:
-            value, floor = (float(metric.compute(c)) for c in trial.comparisons(group))
-        except UnavailableError as reason:
+            # what does not vary has no ratio, which the note says
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value, floor = (float(metric.compute(c)) for c in trial.comparisons(group))
+        except ValueError as reason:
             note = str(reason)
-        if not note and np.isnan([value, floor]).any():
-            note = "not defined for these cells"
+        if not note and not np.isfinite([value, floor]).all():
+            value, floor = (x if np.isfinite(x) else NAN for x in (value, floor))
+            note = "not defined for these cells: what it measures does not vary on one side"
     return _row(metric, group, value, floor, size, note)
 
 
@@ -148,7 +180,7 @@ def _mean(metric: Metric, labels: list[dict[str, object]]) -> dict[str, object]:
     note = ""
     if len(known) < len(table):
         missing = table.drop(known.index)
-        note = "without " + ", ".join(missing["group"])
+        note = "without " + shortened(list(missing["group"]))
         if known.empty:
             note = missing["note"].iloc[0]
     return _row(

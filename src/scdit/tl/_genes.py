@@ -98,6 +98,8 @@ def fold_change_fit(real: np.ndarray, generated: np.ndarray) -> FoldChangeFit:
     A slope below that of real cells means attenuated markers. Sampling noise in the real fold
     changes flattens the slope of real cells too, which is why it must be read beside its floor.
     """
+    if len(real) < 2 or np.ptp(real) == 0:
+        return FoldChangeFit(float("nan"), float("nan"))
     slope = np.cov(real, generated)[0, 1] / np.var(real, ddof=1)
     return FoldChangeFit(float(slope), _pearson(real, generated))
 

@@ -102,7 +102,9 @@ def _check_kind(values: Any, where: str) -> None:
         kind, advice = f"matrix of {values.dtype}", ": convert it to numbers, astype('float32')"
     else:
         advice = ": read it into memory, adata.to_memory()"
-    raise TypeError(f"{where} must hold a numpy array or scipy sparse matrix, got a {kind}{advice}")
+    raise TypeError(
+        f"{where} must hold a numpy array or scipy sparse matrix, got a {kind}{advice}"
+    )
 
 
 def _elsewhere(adata: AnnData, layer: str | None) -> str:
@@ -119,7 +121,10 @@ def _elsewhere(adata: AnnData, layer: str | None) -> str:
 
 
 def _looks_like_counts(values: Any) -> bool:
-    if not (sp.issparse(values) or isinstance(values, np.ndarray)) or values.dtype.kind not in "iuf":
+    if (
+        not (sp.issparse(values) or isinstance(values, np.ndarray))
+        or values.dtype.kind not in "iuf"
+    ):
         return False
     data = values.data if sp.issparse(values) else values
     return bool(np.isfinite(data).all() and (data >= 0).all() and (data == np.rint(data)).all())

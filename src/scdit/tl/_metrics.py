@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import ks_2samp
 
+from scdit._checks import check_names, did_you_mean, shown
 from scdit.tl._cfgen import cfgen_mmd
 from scdit.tl._classifiers import c2st, fit_label_classifier
 from scdit.tl._comparison import Comparison, UnavailableError
@@ -217,16 +218,27 @@ def choose_metrics(preset: str, names: Sequence[str] | None) -> list[Metric]:
 
     Raises
     ------
+    TypeError
+        If a metric is no name.
     ValueError
-        If the preset or a metric is unknown.
+        If the preset or a metric is unknown, or there is none.
     """
+    if not isinstance(preset, str) or preset not in PRESETS:
+        raise ValueError(
+            f"Unknown preset {shown(preset)}. There are: {', '.join(PRESETS)}"
+            + did_you_mean(preset, PRESETS)
+        )
     if names is None:
-        if not isinstance(preset, str) or preset not in PRESETS:
-            raise ValueError(f"Unknown preset {preset!r}. There are: {', '.join(PRESETS)}.")
-        names = PRESETS[preset]
-    elif isinstance(names, str) or not len(names):
-        raise ValueError(f"metrics must be a list of names, not empty, got {names!r}")
-    unknown = [name for name in names if name not in METRICS]
+        return [METRICS[name] for name in PRESETS[preset]]
+    if not isinstance(names, Sequence | np.ndarray) or isinstance(names, str) or not len(names):
+        raise ValueError(
+            f"metrics must be a list of at least one name, got {shown(names)}: for example ['mmd']"
+        )
+    chosen = dict.fromkeys(check_names("metrics", names))
+    unknown = [name for name in chosen if name not in METRICS]
     if unknown:
-        raise ValueError(f"Unknown metrics {unknown}. There are: {', '.join(METRICS)}.")
-    return [METRICS[name] for name in names]
+        raise ValueError(
+            f"Unknown metrics {unknown}. There are: {', '.join(METRICS)}"
+            + did_you_mean(unknown[0], METRICS)
+        )
+    return [METRICS[name] for name in chosen]

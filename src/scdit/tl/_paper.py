@@ -19,6 +19,7 @@ from scipy.special import log_softmax
 from scipy.stats import wasserstein_distance
 
 from scdit.tl._distances import mmd_biased
+from scdit.tl._points import MAX_POINTS, check_samples
 
 
 def paired_kl(real: np.ndarray, generated: np.ndarray) -> float:
@@ -48,5 +49,8 @@ def five_kernel_mmd(real: np.ndarray, generated: np.ndarray) -> float:
     The bandwidths are 1/4, 1/2, 1, 2 and 4 times the mean squared distance within the union of
     both samples.
     """
+    real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
     typical = float(pdist(np.concatenate([real, generated]), "sqeuclidean").mean())
+    if typical == 0:
+        raise ValueError("all cells of both sides are equal")
     return mmd_biased(real, generated, [typical * 2.0**i for i in range(-2, 3)])

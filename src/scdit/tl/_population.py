@@ -42,7 +42,11 @@ class Population:
     @cached_property
     def _members(self) -> dict[str, np.ndarray]:
         """Positions by label: one pass, where many labels would each take one."""
-        return {} if self.labels is None else dict(pd.Series(self.labels).groupby(self.labels).indices)
+        return (
+            {}
+            if self.labels is None
+            else dict(pd.Series(self.labels).groupby(self.labels).indices)
+        )
 
     @cached_property
     def library_size(self) -> np.ndarray:
@@ -141,6 +145,16 @@ def read_generated(
     )
 
 
+def read_pair(
+    real: AnnData, generated: AnnData, *, layer: str | None
+) -> tuple[Population, Population]:
+    """Read the counts of both sides, with the genes in the order of `real`."""
+    return (
+        read_population(real, "real", layer=layer),
+        read_generated(generated, genes=list(real.var_names), labels_key=None, layer=layer),
+    )
+
+
 def check_sides(*sides: AnnData | None) -> None:
     """Raise TypeError unless all sides of a comparison that are given are AnnData objects."""
     for side, name in zip(sides, ("real", "generated", "reference"), strict=False):
@@ -206,7 +220,9 @@ def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
         )
     names = {value: as_text(value) for value in column.unique()}
     if len(set(names.values())) < len(names):
-        raise ValueError(f"`{name}.obs[{key!r}]` has labels that are one number, such as 1 and 1.0.")
+        raise ValueError(
+            f"`{name}.obs[{key!r}]` has labels that are one number, such as 1 and 1.0."
+        )
     labels = np.array([names[value] for value in column], dtype=object)
     if ALL in names.values():
         raise ValueError(

@@ -25,7 +25,7 @@ from scdit.tl._warnings import share_of_copies, warn_of_overlap
 if TYPE_CHECKING:
     from scdit.model import SCDiT
 
-_LEAST = 20  # cells on each side below which a value says nothing
+LEAST = 20  # cells on each side below which a value says nothing
 _LEAST_DONORS = 3
 _MOST_GENERATED = 20_000  # that a model makes, and that are searched for copies
 _MOST_FITTED = 5000
@@ -114,7 +114,7 @@ def privacy(
     check_class("train", train, AnnData)
     check_class("holdout", holdout, AnnData)
     check_key("donor_key", donor_key)
-    max_cells = check_int("max_cells", max_cells, _LEAST)
+    max_cells = check_int("max_cells", max_cells, LEAST)
     draws = np.random.default_rng(check_rng(rng))
     model = None if isinstance(generated, AnnData) else _check_model(generated)
     if model is not None and layer is None:
@@ -124,9 +124,10 @@ def privacy(
     members = read_population(train, "train", labels_key=donor_key, layer=layer)
     others = read_population(holdout, "holdout", genes=genes, labels_key=donor_key, layer=layer)
     _check_sizes(train=members, holdout=others)
-    _check_donors(members, others)
+    if members.labels is not None and others.labels is not None:
+        check_donors(members.labels, others.labels)
     if model is not None:
-        n = min(max(len(members), _LEAST), _MOST_GENERATED)
+        n = min(max(len(members), LEAST), _MOST_GENERATED)
         generated = model.generate(n, rng=int(draws.integers(2**31)), silent=True)
     made = read_generated(generated, genes=genes, labels_key=None, layer=layer)
     _check_sizes(generated=made)
@@ -158,15 +159,13 @@ def _check_model(generated: object) -> SCDiT:
 
 def _check_sizes(**sides: Population) -> None:
     for name, cells in sides.items():
-        if len(cells) < _LEAST:
-            raise ValueError(f"{name} has {len(cells)} cells; the audit needs at least {_LEAST}")
+        if len(cells) < LEAST:
+            raise ValueError(f"{name} has {len(cells)} cells; the audit needs at least {LEAST}")
 
 
-def _check_donors(members: Population, others: Population) -> None:
-    """Raise if a donor is on both sides: then nothing tells who was trained on."""
-    if members.labels is None or others.labels is None:
-        return
-    both = sorted(set(members.labels) & set(others.labels))
+def check_donors(members: np.ndarray, others: np.ndarray) -> None:
+    """Raise ValueError if a donor is on both sides: then nothing tells who was trained on."""
+    both = sorted(set(members) & set(others))
     if both:
         raise ValueError(
             "donors must be either in train or in holdout; in both are "

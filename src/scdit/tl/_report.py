@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from string import Template
@@ -20,10 +20,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from scdit._checks import check_choice, check_class, check_rng
-from scdit.tl._evaluate import evaluate
+from scdit.tl._evaluate import check_table, evaluate
 from scdit.tl._metrics import METRICS
-from scdit.tl._population import ALL, check_sides
-from scdit.tl._privacy import privacy
+from scdit.tl._population import ALL, check_key, check_sides, read_labels, read_pair
+from scdit.tl._privacy import LEAST, check_donors, privacy
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
@@ -35,6 +35,7 @@ def report(
     *,
     labels_key: str | None = None,
     reference: AnnData | None = None,
+    donor_key: str | None = None,
     layer: str | None = None,
     evaluation: pd.DataFrame | None = None,
     basis: Literal["umap", "pca"] = "umap",
@@ -49,7 +50,10 @@ def report(
     path
         Where to write the page.
     labels_key, reference, layer
-        As in :func:`scdit.tl.evaluate`.
+        As in :func:`scdit.tl.evaluate`. With `reference`, the page has the audit of
+        :func:`scdit.tl.privacy` too.
+    donor_key
+        As in :func:`scdit.tl.privacy`; needs `reference`.
     evaluation
         Table that :func:`scdit.tl.evaluate` returned; computed with its defaults if None.
     basis
@@ -65,7 +69,7 @@ def report(
     ------
     OSError
         If `path` has no folder, is one, or cannot be written: before anything is computed.
-    KeyError, ValueError
+    KeyError, TypeError, ValueError
         As :func:`scdit.tl.evaluate` does.
     """
     # the plots read cells with this package's functions: imported here, not in a circle
@@ -74,14 +78,17 @@ def report(
     path = _writable(path)
     check_sides(real, generated, reference)
     check_choice("basis", basis, ("umap", "pca"))
+    for name, key in {"labels_key": labels_key, "donor_key": donor_key, "layer": layer}.items():
+        check_key(name, key)
+    if donor_key is not None:
+        if reference is None:
+            raise ValueError("donor_key needs reference, the cells that were trained on")
+        check_donors(
+            read_labels(reference, "reference", donor_key), read_labels(real, "real", donor_key)
+        )
     if evaluation is not None:
-        check_class("evaluation", evaluation, pd.DataFrame)
-        lacking = {"metric", "group", "value", "floor"} - set(evaluation.columns)
-        if lacking:
-            raise ValueError(
-                f"evaluation lacks the columns {', '.join(sorted(lacking))}: pass the table of "
-                "scdit.tl.evaluate"
-            )
+        check_table("evaluation", evaluation)
+        read_pair(real, generated, layer=layer)
     rng = np.random.default_rng(check_rng(rng))
     if evaluation is None:
         evaluation = evaluate(
@@ -93,13 +100,24 @@ def report(
         title="Generated cells against real cells",
         summary=_summary(real, generated, reference),
         provenance=_provenance(generated.uns.get("scdit")),
-        evaluation=_figure(pl.evaluation(evaluation)),
-        embedding=_figure(pl.embedding(real, generated, color, basis=basis, layer=layer, rng=rng)),
-        genes=_figure(pl.gene_statistics(real, generated, layer=layer)),
-        correlation=_figure(pl.correlation(real, generated, layer=layer)),
+        evaluation=_figure(
+            "Every metric as a ratio to its floor", lambda: pl.evaluation(evaluation)
+        ),
+        embedding=_figure(
+            "Real and generated cells in one embedding",
+            lambda: pl.embedding(real, generated, color, basis=basis, layer=layer, rng=rng),
+        ),
+        genes=_figure(
+            "Mean, variance and zero fraction of each gene, generated against real",
+            lambda: pl.gene_statistics(real, generated, layer=layer),
+        ),
+        correlation=_figure(
+            "Gene-gene correlations of real and of generated cells",
+            lambda: pl.correlation(real, generated, layer=layer),
+        ),
         metrics=_metric_table(evaluation),
         labels=_label_table(evaluation),
-        privacy=_privacy_table(real, generated, reference, layer, rng),
+        privacy=_privacy_table(real, generated, reference, donor_key, layer, rng),
     )
     path.write_text(page, encoding="utf-8")
     return path
@@ -140,14 +158,22 @@ def _provenance(record: object) -> str:
     return f"<h2>Provenance</h2><table>{rows}</table>"
 
 
-def _figure(axes: Axes | np.ndarray) -> str:
-    """Return a figure as an image in the page, and close it."""
+def _figure(about: str, draw: Callable[[], Axes | np.ndarray]) -> str:
+    """Return a figure as an image in the page, and close it; or why there is none.
+
+    Some figures need more genes or labels than an evaluation does.
+    """
+    try:
+        axes = draw()
+    except ValueError as reason:
+        return f"<p>Not drawn: {html.escape(str(reason))}</p>"
     first = axes if isinstance(axes, Axes) else axes[0]
     figure = cast(Figure, first.get_figure(root=True))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", facecolor="white")
     plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    image = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<img src="data:image/png;base64,{image}" alt="{about}">'
 
 
 def _metric_table(evaluation: pd.DataFrame) -> str:
@@ -181,6 +207,7 @@ def _privacy_table(
     real: AnnData,
     generated: AnnData,
     reference: AnnData | None,
+    donor_key: str | None,
     layer: str | None,
     rng: np.random.Generator,
 ) -> str:
@@ -188,10 +215,9 @@ def _privacy_table(
     title = "<h2>What the cells reveal of the training cells</h2>"
     if reference is None:
         return title + "<p>Unknown: this needs the training cells, <code>reference=</code>.</p>"
-    try:
-        table = privacy(generated, reference, real, layer=layer, rng=rng)
-    except ValueError as reason:
-        return f"{title}<p>Unknown: {html.escape(str(reason))}.</p>"
+    if min(side.n_obs for side in (real, generated, reference)) < LEAST:
+        return f"{title}<p>Unknown: this needs {LEAST} cells on each side.</p>"
+    table = privacy(generated, reference, real, donor_key=donor_key, layer=layer, rng=rng)
     return (
         f"{title}<p>An attacker who has these cells guesses which cells were trained on. A value at its "
         "floor means that this attack finds nothing; another one may.</p>"
