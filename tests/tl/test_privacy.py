@@ -69,3 +69,30 @@ def test_bad_input():
     logs.X = np.log1p(logs.X)
     with pytest.raises(ValueError, match="`generated` does not hold raw counts"):
         audit(logs, train, holdout)
+
+
+def test_copies_are_found_where_few_cells_are_held_out():
+    """All training cells are searched, not as many as are held out."""
+    train, holdout = cells(1000, 1), cells(60, 2)
+    drawn = train[np.random.default_rng(0).integers(1000, size=4000)].copy()
+    with_copies = audit(drawn, train, holdout, max_cells=50)
+    assert with_copies.loc["exact_duplicates", "value"] == 1
+    assert with_copies.loc["near_duplicates", "value"] == 1
+    assert with_copies.loc["membership_auroc", "value"] > 0.95
+
+
+def test_the_floor_is_what_chance_gives():
+    train, holdout = cells(200, 1), cells(200, 2)
+    table = audit(cells(300, 3), train, holdout)
+    assert 0.5 < table.loc["membership_auroc", "floor"] < 0.6
+    assert list(table.loc["membership_auroc", ["group", "better", "ideal"]]) == [
+        "all",
+        "closer",
+        0.5,
+    ]
+
+
+def test_held_out_cells_that_were_trained_on_are_warned_of():
+    train = cells(200, 1)
+    with pytest.warns(UserWarning, match="`holdout` are in `train` too"):
+        audit(cells(200, 3), train, train[:60].copy())

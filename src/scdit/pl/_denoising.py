@@ -10,7 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
 from sklearn.decomposition import PCA
 
-from scdit.pl._style import GENERATED, new_axes, palette, point_size
+from scdit._checks import as_text, check_class, shortened, shown
+from scdit.pl._style import GENERATED, check_axes, new_axes, palette, point_size
+
+_MOST_PANELS = 60  # laying out more takes minutes
 
 
 def denoising(
@@ -28,7 +31,8 @@ def denoising(
     Parameters
     ----------
     states
-        Latent states in the order of sampling, shape (saved steps, cells, dimensions).
+        Latent states in the order of sampling, shape (saved steps, cells, dimensions), with at
+        most 60 steps.
     labels
         Label of each cell, shape (cells,).
     colors
@@ -43,17 +47,15 @@ def denoising(
     Raises
     ------
     ValueError
-        If shapes do not fit, or a label has no colour.
+        If shapes do not fit, values are not finite, there are more than 60 steps, or a label has no
+        colour.
     """
-    path = np.asarray(states, dtype=np.float64)
-    if path.ndim != 3 or path.shape[2] < 2:
-        raise ValueError(
-            f"`states` must be (saved steps, cells, dimensions >= 2), not {path.shape}."
-        )
+    path = _path(states)
     n_steps, n_cells, _ = path.shape
+    check_axes(n_steps, axes)
+    shades, legend = _shades(labels, colors, n_cells)
     plane = PCA(2, svd_solver="full").fit(path[-1])
     points = np.stack([plane.transform(state) for state in path])  # (steps, cells, 2)
-    shades, legend = _shades(labels, colors, n_cells)
 
     panels = _grid(n_steps, axes)
     low, high = np.quantile(points.reshape(-1, 2), [0.001, 0.999], axis=0)
@@ -90,21 +92,47 @@ def denoising(
     return panels
 
 
+def _path(states: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    """The states as one array (saved steps, cells, dimensions) of finite numbers."""
+    try:
+        path = np.asarray(states, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`states` must be numbers (saved steps, cells, dimensions), as many at each step, got "
+            f"{shown(states)}"
+        ) from error
+    if path.ndim != 3 or not len(path) or min(path.shape[1:]) < 2:
+        raise ValueError(
+            f"`states` must be (saved steps, cells >= 2, dimensions >= 2), not {path.shape}."
+        )
+    if not np.isfinite(path).all():
+        raise ValueError("`states` has values that are not finite: NaN or infinity")
+    if len(path) > _MOST_PANELS:
+        raise ValueError(
+            f"`states` has {len(path)} saved steps, more than the {_MOST_PANELS} panels of a figure: "
+            f"pass some, for example states[::{-(-len(path) // 12)}]"
+        )
+    return path
+
+
 def _shades(
     labels: Sequence[str] | np.ndarray | None, colors: Mapping[str, str] | None, n_cells: int
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Return a colour for each cell, and those of the labels."""
     if labels is None:
         return np.full(n_cells, GENERATED), {}
-    names = np.asarray(labels).astype(str)
-    if names.shape != (n_cells,):
-        raise ValueError(f"There are {n_cells} cells, but labels of shape {names.shape}.")
+    if isinstance(labels, str) or np.ndim(labels) != 1 or len(labels) != n_cells:
+        raise ValueError(
+            f"There are {n_cells} cells, but labels of shape {np.shape(labels)}: give one for each."
+        )
+    names = np.array([as_text(label) for label in labels])
     values = np.unique(names)
     if colors is None:
         colors = dict(zip(values, palette(len(values)), strict=True))
+    check_class("colors", colors, Mapping)
     missing = [value for value in values if not is_color_like(colors.get(value))]
     if missing:
-        raise ValueError(f"`colors` has no colour for {missing}.")
+        raise ValueError(f"`colors` has no colour for {shortened(missing)}.")
     legend = {value: colors[value] for value in values}
     return np.array([legend[name] for name in names]), legend
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -14,11 +15,18 @@ from matplotlib.colors import Normalize
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from scdit._checks import check_choice, check_rng
-from scdit.pl._style import GENERATED, REAL, label_colors, new_axes, point_size
+from scdit.pl._style import GENERATED, REAL, check_axes, label_colors, new_axes, point_size
 from scdit.tl._features import fit_features
-from scdit.tl._population import Population, check_sides, read_labels, read_population
+from scdit.tl._population import (
+    Population,
+    check_key,
+    check_sides,
+    read_column,
+    read_labels,
+    read_pair,
+)
 
-_MAX_LABELS = 20  # a column of more different numbers has a colour scale
+_MAX_LABELS = 20  # a column of more different whole numbers has a colour scale
 Basis = Literal["umap", "pca"]
 
 
@@ -41,9 +49,9 @@ def embedding(
     real, generated
         Cells with raw counts and the same genes, in any order.
     color
-        Column of `obs`. Adds a panel of real and one of generated cells: with a colour scale for
-        numbers of more than 20 values, else coloured by label,
-        with the colours in ``real.uns`` where scanpy has left some, else with its palette.
+        Column of `obs`. Adds a panel of real and one of generated cells. Numbers have a colour
+        scale, unless they are whole and of at most 20 values; all else is coloured by label, with
+        the colours in ``real.uns`` where scanpy has left some, else with its palette.
     basis
         ``"umap"`` of 30 principal components, or the first two ``"pca"`` components.
     layer
@@ -60,17 +68,21 @@ def embedding(
     Raises
     ------
     KeyError
-        If `real` or `generated` has no column `color`.
+        If `real` or `generated` has no column `color`, or `real` no such layer.
+    TypeError
+        If an argument is of the wrong class.
     ValueError
-        If `basis` is unknown, values are no counts, or genes are missing.
+        If `basis` is unknown, values are no counts, genes are missing, or the column has missing or
+        infinite values, mixed types or more than 102 labels.
     """
     check_sides(real, generated)
     check_choice("basis", basis, ("umap", "pca"))
     rng = np.random.default_rng(check_rng(rng))
+    check_key("color", color)
+    check_key("layer", layer)
+    check_axes(1 if color is None else 3, axes)
     if color is not None:
-        for name, side in (("real", real), ("generated", generated)):
-            if color not in side.obs:
-                raise KeyError(f"`{name}.obs` has no column {color!r}.")
+        of_sides, add_key = _shades(real, generated, color)
     cells = read_pair(real, generated, layer=layer)
     points = _embed(*cells, basis, seed=int(rng.integers(2**31)))
     titles = {"umap": "UMAP", "pca": "PC"}
@@ -82,7 +94,6 @@ def embedding(
     panels[0].set_title("origin")
     _legend(panels[0], {"real": REAL, "generated": GENERATED}, outside=False)
     if color is not None:
-        of_sides, finish = _shades(real, generated, color)
         for ax, name, xy, other, shades in zip(
             panels[1:], ("real", "generated"), points, reversed(points), of_sides, strict=True
         ):
@@ -90,7 +101,7 @@ def embedding(
             _dots(ax, other, np.full(len(other), "#ececec"), size, rng)
             _dots(ax, xy, shades, size, rng)
             ax.set_title(f"{name}: {color}")
-        finish(panels[-1])
+        add_key(panels[-1])
     for ax in panels:
         ax.set(xticks=[], yticks=[], xlabel=f"{titles[basis]} 1", ylabel="")
         ax.set_box_aspect(1)
@@ -105,38 +116,34 @@ def _shades(
 
     Numbers have a colour scale, all else a colour for each label.
     """
-    columns = [real.obs[color], generated.obs[color]]
-    if all(is_numeric_dtype(c.dtype) and not is_bool_dtype(c.dtype) for c in columns) and (
-        columns[0].nunique() > _MAX_LABELS
-    ):
-        values = [c.to_numpy(dtype=np.float64) for c in columns]
+    named = {"real": real, "generated": generated}
+    columns = [read_column(side, name, color) for name, side in named.items()]
+    if _are_numbers(columns):
+        values = [column.to_numpy(dtype=np.float64) for column in columns]
         both = np.concatenate(values)
-        scale = ScalarMappable(Normalize(np.nanmin(both), np.nanmax(both)), "viridis")
+        if not np.isfinite(both).all():
+            raise ValueError(f"obs[{color!r}] has infinite values, which no colour scale has")
+        scale = ScalarMappable(Normalize(both.min(), both.max()), "viridis")
 
         def bar(ax: Axes) -> object:
             return ax.figure.colorbar(scale, ax=ax, label=color, fraction=0.046)
 
         return [scale.to_rgba(v) for v in values], bar
-    labels = [read_labels(real, "real", color), read_labels(generated, "generated", color)]
-    colors = label_colors(real, color, sorted(set(np.concatenate(labels))))
-    present = {v: colors[v] for v in colors if any(v in side for side in labels)}
+    labels = [read_labels(side, name, color) for name, side in named.items()]
+    known = set(np.concatenate(labels))
+    colors = label_colors(real, color, sorted(known))
+    present = {label: shade for label, shade in colors.items() if label in known}
     shades = [np.array([colors[value] for value in side]) for side in labels]
     return shades, lambda ax: _legend(ax, present, outside=True)
 
 
-def read_pair(
-    real: AnnData, generated: AnnData, *, layer: str | None
-) -> tuple[Population, Population]:
-    """Read the counts of both sides, with the genes in the order of `real`."""
-    return (
-        read_population(real, "real", layer=layer),
-        read_population(
-            generated,
-            "generated",
-            genes=list(real.var_names),
-            layer=layer if layer is not None and layer in generated.layers else None,
-        ),
-    )
+def _are_numbers(columns: Sequence[pd.Series]) -> bool:
+    """Whether columns have a colour scale: all numeric, and not whole numbers of few values."""
+    columns = [column.infer_objects() for column in columns]
+    if not all(is_numeric_dtype(c.dtype) and not is_bool_dtype(c.dtype) for c in columns):
+        return False
+    values = pd.concat(columns, ignore_index=True)
+    return bool((values % 1 != 0).any()) or values.nunique() > _MAX_LABELS
 
 
 def _embed(

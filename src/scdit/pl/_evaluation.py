@@ -7,7 +7,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from scdit.pl._style import GENERATED, NEUTRAL, REAL, despine
+from scdit._checks import check_class, did_you_mean, shortened
+from scdit.pl._style import GENERATED, NEUTRAL, REAL, check_axes, despine
+from scdit.tl._evaluate import check_table
 
 NEAR = 1.1
 WIDEST = 32.0
@@ -37,13 +39,21 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
 
     Raises
     ------
+    TypeError
+        If an argument is of the wrong class.
     ValueError
-        If the table has no values for that group.
+        If it is no table of an evaluation, or has no values for that group.
     """
+    check_table("table", table)
+    check_class("group", group, str)
+    check_axes(1, ax, "ax")
     rows = table[(table["group"] == group) & table["value"].notna()]
     if rows.empty:
-        groups = ", ".join(map(str, table["group"].unique()))
-        raise ValueError(f"The table has no values for group {group!r}. It has: {groups}.")
+        groups = list(table["group"].unique())
+        raise ValueError(
+            f"The table has no values for group {group!r}. It has: {shortened(groups) or 'none'}"
+            + did_you_mean(group, groups)
+        )
     if ax is None:
         _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.27 * len(rows)), layout="constrained")
 

@@ -11,10 +11,11 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import squareform
 
-from scdit.pl._embedding import read_pair
-from scdit.pl._style import NEUTRAL, despine, new_axes
-from scdit.tl._features import fit_features
+from scdit._checks import check_int
+from scdit.pl._style import NEUTRAL, check_axes, despine, new_axes
+from scdit.tl._features import N_CORRELATION_GENES, fit_features
 from scdit.tl._genes import agreement, gene_correlations, gene_moments
+from scdit.tl._population import check_key, check_sides, read_pair
 
 
 def gene_statistics(
@@ -44,17 +45,24 @@ def gene_statistics(
 
     Raises
     ------
+    KeyError, TypeError
+        If there is no such layer, or an argument is of the wrong class.
     ValueError
-        If values are no counts, or genes are missing.
+        If values are no counts, genes are missing, or none varies on both sides.
     """
-    panels = new_axes(3, axes, panel=(3.9, 3.9))
+    check_sides(real, generated)
+    check_key("layer", layer)
+    check_axes(3, axes)
     first, second = (
         gene_moments(cells.counts) for cells in read_pair(real, generated, layer=layer)
     )
     # genes that neither side has seen say nothing, and have no logarithm where one side has not
     seen = (first.mean > 0) & (second.mean > 0)
-    _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", log=True)
     varying = seen & (first.variance > 0) & (second.variance > 0)
+    if not varying.any():
+        raise ValueError("No gene has counts that vary among both real and generated cells.")
+    panels = new_axes(3, axes, panel=(3.9, 3.9))
+    _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", log=True)
     _identity(panels[1], first.variance[varying], second.variance[varying], "variance", log=True)
     _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", log=False)
     return panels
@@ -78,7 +86,7 @@ def correlation(
     real, generated
         Cells with raw counts and the same genes, in any order.
     n_genes
-        How many genes to draw, at most 200.
+        How many genes to draw, 3 to 200; fewer where fewer are detected in 5% of the real cells.
     layer
         Layer with the counts; `X` where it is None, and for generated cells without that layer.
     axes
@@ -90,9 +98,16 @@ def correlation(
 
     Raises
     ------
+    KeyError, TypeError
+        If there is no such layer, or an argument is of the wrong class.
     ValueError
-        If values are no counts, genes are missing, or fewer than 3 genes are expressed.
+        If values are no counts, genes are missing, fewer than 3 genes are expressed, or `n_genes` is
+        out of range.
     """
+    check_sides(real, generated)
+    n_genes = check_int("n_genes", n_genes, 3, N_CORRELATION_GENES)
+    check_key("layer", layer)
+    check_axes(2, axes)
     cells = read_pair(real, generated, layer=layer)
     genes = fit_features(cells[0]).correlation_genes[:n_genes]
     if len(genes) < 3:

@@ -11,15 +11,39 @@ from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
 from scanpy.plotting import palettes
 
+from scdit._checks import as_text, shown
+
 REAL = "#4c6a92"
 GENERATED = "#e07b39"
 NEUTRAL = "#8a8a8a"
 
 
+def check_axes(
+    n: int, axes: Axes | Sequence[Axes] | np.ndarray | None, name: str = "axes"
+) -> None:
+    """Raise unless `axes` is None or `n` axes.
+
+    Raises
+    ------
+    TypeError
+        If something else than axes was given.
+    ValueError
+        If the caller gave another number of axes.
+    """
+    if axes is None:
+        return
+    given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
+    for ax in given:
+        if not isinstance(ax, Axes):
+            raise TypeError(f"{name} must be matplotlib Axes, got {shown(ax)}")
+    if len(given) != n:
+        raise ValueError(f"This plot has {n} panels, but {len(given)} axes were given.")
+
+
 def new_axes(
     n: int, axes: Sequence[Axes] | np.ndarray | None, *, panel: tuple[float, float], **kwargs
 ) -> np.ndarray:
-    """Return `n` axes in a row, or check those given.
+    """Return `n` axes in a row, or those given, see :func:`check_axes`.
 
     Parameters
     ----------
@@ -31,12 +55,8 @@ def new_axes(
         Width and height of a panel in inches.
     kwargs
         Passed to :func:`matplotlib.pyplot.subplots`.
-
-    Raises
-    ------
-    ValueError
-        If the caller gave another number of axes.
     """
+    check_axes(n, axes)
     if axes is None:
         width, height = panel
         _, made = plt.subplots(
@@ -48,10 +68,7 @@ def new_axes(
             **kwargs,
         )
         return made[0]
-    given = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
-    if len(given) != n:
-        raise ValueError(f"This plot has {n} panels, but {len(given)} axes were given.")
-    return given
+    return np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
 
 
 def label_colors(adata: AnnData, key: str, labels: Sequence[str]) -> dict[str, str]:
@@ -67,9 +84,10 @@ def label_colors(adata: AnnData, key: str, labels: Sequence[str]) -> dict[str, s
         Labels to colour; those that `adata` lacks get colours of the palette.
     """
     column = adata.obs[key].astype("category")
-    categories = [str(category) for category in column.cat.categories]
+    categories = [as_text(category) for category in column.cat.categories]
     names = categories + [label for label in labels if label not in categories]
-    chosen = [str(color) for color in adata.uns.get(f"{key}_colors", [])]
+    stored = adata.uns.get(f"{key}_colors", [])
+    chosen = [str(color) for color in stored] if isinstance(stored, Sequence | np.ndarray) else []
     if len(chosen) != len(categories) or not all(map(is_color_like, chosen)):
         chosen = []
     colors = [*chosen, *palette(len(names))[len(chosen) :]]
@@ -77,11 +95,20 @@ def label_colors(adata: AnnData, key: str, labels: Sequence[str]) -> dict[str, s
 
 
 def palette(n: int) -> list[str]:
-    """Return `n` colours of the smallest of scanpy's palettes that has as many."""
+    """Return `n` colours of the smallest of scanpy's palettes that has as many.
+
+    Raises
+    ------
+    ValueError
+        If none has as many.
+    """
     for colors in (palettes.default_20, palettes.default_28, palettes.default_102):
         if n <= len(colors):
             return list(colors[:n])
-    return [palettes.default_102[i % 102] for i in range(n)]
+    raise ValueError(
+        f"{n} labels cannot be told apart by colour: draw at most {len(palettes.default_102)}, for "
+        "example after grouping rare ones"
+    )
 
 
 def despine(ax: Axes) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from scdit._checks import shortened, shown
 from scdit.pl._style import GENERATED, REAL, despine, new_axes
 
 SPLIT_COLORS = {"train": REAL, "validation": GENERATED}
@@ -40,15 +41,19 @@ def training(
     """
     history = getattr(model_or_history, "history", model_or_history)
     if not isinstance(history, Mapping):
-        raise ValueError("There is no history yet: train the model first.")
+        raise ValueError(
+            "There is no history yet: train the model first. model_or_history must be a trained model "
+            f"or its history, got {shown(model_or_history)}"
+        )
     curves: dict[str, dict[str, pd.Series]] = {}
     for key, frame in history.items():
-        match = re.fullmatch(r"([^_]+_loss)_(train|validation)", key)
-        if match:
-            series = pd.DataFrame(frame).iloc[:, 0].astype(float).dropna()
+        match = re.fullmatch(r"([^_]+_loss)_(train|validation)", str(key))
+        if match and len(series := _series(str(key), frame)):
             curves.setdefault(match[1], {})[match[2]] = series
     if not curves:
-        raise ValueError(f"The history holds no losses, only: {', '.join(history) or 'nothing'}.")
+        raise ValueError(
+            f"The history holds no losses, only: {shortened(list(history)) or 'nothing'}."
+        )
 
     panels = new_axes(len(curves), axes, panel=(4.6, 3.4))
     for ax, (name, splits) in zip(panels, curves.items(), strict=True):
@@ -71,6 +76,17 @@ def training(
         ax.legend(frameon=False)
         despine(ax)
     return panels
+
+
+def _series(key: str, frame: Any) -> pd.Series:
+    """The finite values of one curve, by epoch."""
+    try:
+        series = pd.DataFrame(frame).iloc[:, 0].astype(float)
+    except (IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"history[{key!r}] must be a data frame with one column of numbers, got {shown(frame)}"
+        ) from error
+    return series[np.isfinite(series)]
 
 
 def _zoom(ax: Axes, splits: Mapping[str, pd.Series]) -> None:

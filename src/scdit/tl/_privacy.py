@@ -214,8 +214,8 @@ def _duplicates(
     draws: np.random.Generator,
 ) -> list[dict[str, object]]:
     """Generated cells that are training cells, or nearly: beside held-out cells in their place."""
-    shares = [share_of_copies(cells, members) for cells in (made, others)]
-    rows = [_row("exact_duplicates", *shares, "lower", 0, len(made))]
+    copied, usual = (share_of_copies(cells, members) for cells in (made, others))
+    rows = [_row("exact_duplicates", copied, usual, "lower", 0, len(made))]
     order = draws.permutation(len(others))
     half, rest = (space.project(others.take(part)) for part in np.array_split(order, 2))
     training, value, floor, note = space.project(members), np.nan, np.nan, ""
