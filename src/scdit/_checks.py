@@ -107,7 +107,7 @@ def check_class(name: str, value: Any, *classes: type) -> Any:
     """
     if not isinstance(value, classes):
         allowed = " or ".join(cls.__name__.removesuffix("Type") for cls in classes)
-        article = "an" if allowed[0] in "AEIOaeio" else "a"
+        article = "an" if allowed[0] in "AEIOaeio" or allowed.startswith("SC") else "a"
         raise TypeError(f"{name} must be {article} {allowed}, got {type(value).__name__}")
     return value
 

@@ -1,8 +1,10 @@
 """Topping up rare types: who is added, how they are flagged, and that nothing else changes."""
 
+import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scanpy as sc
 import scipy.sparse as sp
 
 import scdit
@@ -100,6 +102,10 @@ def test_options_reach_generate(adata, model):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
+        pytest.param({"min_cells": 10**12}, ValueError, "at most 1000000", id="huge"),
+        pytest.param({"labels": "B"}, TypeError, "labels cannot be passed on", id="clash"),
+        pytest.param({"n": 3}, TypeError, "n cannot be passed on", id="clash-n"),
+        pytest.param({"n_step": 3}, TypeError, "did you mean 'n_steps'", id="unknown"),
         pytest.param({"min_cells": 0}, ValueError, "positive integer", id="min-cells"),
         pytest.param({"labels_key": "type"}, KeyError, "not a column", id="column"),
         pytest.param({"labels_key": "batch"}, ValueError, "are 'cell_type', not", id="labels"),
@@ -109,6 +115,37 @@ def test_options_reach_generate(adata, model):
 def test_bad_input(adata, model, arguments, error, message):
     with pytest.raises(error, match=message):
         augment(adata, model, **arguments)
+
+
+def test_columns_that_generated_cells_lack_can_be_written(adata, model, tmp_path):
+    adata.obs["doublet"] = True
+    adata.obs["n_genes"] = 12
+    adata.obs["age"] = 30.5
+    more = augment(adata, model)
+    assert more.obs.dtypes[["doublet", "n_genes", "age"]].astype(str).to_list() == [
+        "boolean",
+        "Int64",
+        "float64",
+    ]
+    more.write_h5ad(tmp_path / "more.h5ad")
+    back = ad.read_h5ad(tmp_path / "more.h5ad")
+    pd.testing.assert_frame_equal(back.obs, more.obs, check_names=False)
+    assert back.obs["n_genes"].isna().sum() == more.obs["scdit_generated"].sum()
+
+
+def test_x_and_layer_are_two_matrices(adata, model):
+    adata.layers["counts"] = adata.X.copy()
+    more = augment(adata, model, layer="counts")
+    sc.pp.normalize_total(more)
+    assert (more.layers["counts"][: adata.n_obs] != adata.layers["counts"]).nnz == 0
+
+
+def test_no_trained_model(adata):
+    with pytest.raises(TypeError, match="model must be an SCDiT, got str"):
+        augment(adata, "model.pt")
+    scdit.SCDiT.setup_anndata(adata, labels_key="cell_type")
+    with pytest.raises(RuntimeError, match="model is not trained"):
+        augment(adata, scdit.SCDiT(adata, n_hidden=16, width=16))
 
 
 def test_other_bad_input(adata, model):

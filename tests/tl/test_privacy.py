@@ -49,14 +49,6 @@ def test_a_tenth_of_copies_shows_in_donors_too():
     assert few.loc["donor_auroc", "note"] == "needs 3 donors on each side; there are 2"
 
 
-def test_copies_are_searched_for_among_all_training_cells():
-    """However few cells are held out, and compared."""
-    train, holdout = cells(400, 1), cells(40, 2)
-    table = audit(train.copy(), train, holdout)
-    assert table.loc["exact_duplicates", "value"] == 1
-    assert table.loc["near_duplicates", "value"] == 1
-
-
 def test_bad_input():
     train, holdout = cells(60, 1, donors=3), cells(60, 2, donors=3)
     with pytest.raises(ValueError, match="donors must be either in train or in holdout"):
