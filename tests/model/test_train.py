@@ -319,6 +319,13 @@ class Hours(Callback):
         ({"plan_kwargs": {"denoiser": {"lr": 0}}}, "lr of the denoiser must be"),
         ({"plan_kwargs": {"denoiser": {"weight_decay": -1}}}, "weight_decay of the denoiser"),
         ({"plan_kwargs": {"denoiser": {"lrr": 1}}}, "did you mean 'lr'"),
+        ({"limit_train_batches": 0}, "limit_train_batches must not be 0"),
+        ({"limit_train_batches": 0.0}, "limit_train_batches must not be 0"),
+        ({"max_steps": 0}, "max_steps must not be 0"),
+        ({"gradient_clip_val": -1}, "gradient_clip_val must be"),
+        ({"early_stopping": True, "train_size": 1.0}, "needs validation cells"),
+        ({"early_stopping": True, "validation_size": 0}, "needs validation cells"),
+        ({"early_stopping": {"denoiser": True}, "limit_val_batches": 0}, "needs validation cells"),
     ],
     ids=str,
 )
@@ -327,6 +334,21 @@ def test_arguments_are_checked_before_any_work(adata, arguments, message):
     with pytest.raises(ValueError, match=message):
         model.train(**({"max_epochs": 1, "silent": True} | arguments), callbacks=[hours])
     assert not hours.started
+
+
+def test_a_training_without_a_step_is_no_training(adata, capsys):
+    class Refuses(Callback):
+        def on_train_start(self, trainer, plan):
+            trainer.should_stop = True
+
+        def on_train_batch_start(self, *_):
+            return -1
+
+    model = setup(adata)
+    with pytest.raises(RuntimeError, match="the codec made no step"):
+        model.train(max_epochs=1, silent=True, callbacks=[Refuses()])
+    assert not model.is_trained
+    assert capsys.readouterr().out == ""  # scvi prints failures
 
 
 def test_patience_is_that_of_the_call(adata):

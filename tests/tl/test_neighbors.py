@@ -43,7 +43,7 @@ def test_copies_of_the_other_side_fool_precision_but_not_one_nn(rng):
 
 
 def test_too_few_cells(rng):
-    with pytest.raises(ValueError, match="More than 5 cells"):
+    with pytest.raises(ValueError, match="k=5 needs more than 5 points"):
         neighborhood(rng.normal(size=(5, 2)), rng.normal(size=(9, 2)))
 
 

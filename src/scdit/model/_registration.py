@@ -31,8 +31,7 @@ class CountsField(LayerField):
         check_counts(adata, self.attr_key)
 
     def register_field(self, adata: AnnData) -> dict:
-        """Take the shape and the genes of `adata`."""
-        self.validate_field(adata)
+        """Take the shape and the genes of `adata`, whose counts ``setup_anndata`` has checked."""
         return {
             self.N_OBS_KEY: adata.n_obs,
             self.N_VARS_KEY: adata.n_vars,

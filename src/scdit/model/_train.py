@@ -94,7 +94,8 @@ class TrainMixin:
             End a phase when its validation loss has stopped falling, and keep its best weights:
             one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
             codec's bound is lowest long before its cells are best, and a prior keeps it from
-            overfitting. Without validation cells nothing is stopped, see `train_size`.
+            overfitting. Where it is asked for there must be validation cells, see `train_size`;
+            where it is not, and there are none, nothing is stopped.
         early_stopping_patience
             Number of validations without an improvement after which a phase ends.
         plan_kwargs
@@ -112,8 +113,8 @@ class TrainMixin:
         RuntimeError
             If a phase diverges; the message names it.
         ValueError
-            If there are fewer than two cells, data have changed since ``setup_anndata``, or an argument is
-            unknown or out of range.
+            If there are fewer than two cells, data have changed since ``setup_anndata``, early stopping
+            is asked for without validation cells, or an argument is unknown or out of range.
 
         Warns
         -----
@@ -140,11 +141,11 @@ class TrainMixin:
         )
         # much can happen to the data between setup_anndata and here
         check_unchanged(self.adata_manager)
+        wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
+        wished = early_stopping is True or any(wishes)
         if train_size is None:
-            wishes = early_stopping.values() if isinstance(early_stopping, Mapping) else ()
-            watched = early_stopping is True or any(wishes) or bool(validation_size)
             # without a latent codec the denoiser can learn its cells by heart
-            if not watched and "codec" in phases:
+            if not wished and not validation_size and "codec" in phases:
                 train_size = 1.0
             elif validation_size is not None:
                 train_size = 1 - check_number(
@@ -160,6 +161,10 @@ class TrainMixin:
             shuffle_set_split,
             batch_size=batch_sizes[next(iter(phases))],
         )
+        if wished and not (cells.n_val and trainer_kwargs.get("limit_val_batches", 1)):
+            raise ValueError(
+                "early_stopping needs validation cells: leave out train_size, or set validation_size=0.1"
+            )
         epochs = per_phase(
             "max_epochs",
             max_epochs,

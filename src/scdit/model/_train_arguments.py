@@ -79,7 +79,8 @@ def check_trainer(accelerator: Any, devices: Any, options: Mapping[str, Any]) ->
     Raises
     ------
     ValueError
-        If there would be several devices, weights would change their type, or an argument is unknown.
+        If there would be several devices, weights would change their type, nothing would be trained, or
+        an argument is unknown.
     """
     if not isinstance(accelerator, str):
         raise ValueError(f"accelerator must be a name, such as 'auto', got {shown(accelerator)}")
@@ -97,6 +98,11 @@ def check_trainer(accelerator: Any, devices: Any, options: Mapping[str, Any]) ->
             f"precision must be '32-true', 'bf16-mixed' or '16-mixed', got {shown(precision)}: others "
             "change the type of the weights"
         )
+    for name in ("limit_train_batches", "max_steps"):
+        if options.get(name) == 0:
+            raise ValueError(f"{name} must not be 0: nothing would be trained")
+    if options.get("gradient_clip_val") is not None:
+        check_number("gradient_clip_val", options["gradient_clip_val"], 0)
     known = {
         name
         for trainer in (pl.Trainer, Trainer)

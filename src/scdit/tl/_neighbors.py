@@ -62,7 +62,9 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
     k = check_int("k", k)
     real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
     if min(len(real), len(generated)) <= k:
-        raise ValueError(f"More than {k} cells are needed, not {len(real)} and {len(generated)}.")
+        raise ValueError(
+            f"k={k} needs more than {k} points on each side, got {len(real)} and {len(generated)}"
+        )
     within_real, within_generated = cdist(real, real), cdist(generated, generated)
     between = cdist(generated, real)  # (m, n)
     np.fill_diagonal(within_real, np.inf)

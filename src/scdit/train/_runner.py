@@ -59,6 +59,11 @@ class _PhaseRunner(TrainRunner):
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, handler)
 
+    def _run_training_core(self) -> None:
+        """Fit, as scvi does; but what fails is raised only, not printed too."""
+        self.trainer.fit(self.training_plan, self.data_splitter, ckpt_path=self.ckpt_path)
+        self.keep()
+
     def keep(self) -> None:
         """Take what is trained so far, as at the end of a training."""
         self._update_history()
@@ -191,6 +196,8 @@ class PhasesRunner:
                     UserWarning,
                     stacklevel=users_stacklevel(),
                 )
+        if not steps.steps:
+            raise RuntimeError(f"the {plan.phase} made no step of training; check trainer_kwargs")
         steps.skip_to_end(max_epochs * n_batches)
 
 
