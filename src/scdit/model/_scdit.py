@@ -33,6 +33,7 @@ from scdit.model._names import weights_token
 from scdit.model._registration import CountsField, check_unchanged
 from scdit.model._save import SaveMixin
 from scdit.model._train import TrainMixin
+from scdit.model._translate import TranslateMixin
 from scdit.module import SCDiTModule
 
 _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() for name in part}
@@ -42,6 +43,7 @@ class SCDiT(
     TrainMixin,
     GenerateMixin,
     InterpolateMixin,
+    TranslateMixin,
     EmbedMixin,
     DecodeMixin,
     DifferentialMixin,
