@@ -352,3 +352,30 @@ def test_lognormal_library_sizes(model):
     assert log.mean() == pytest.approx(np.log(500), abs=0.05)
     assert 0.28 < log.std() < 0.4  # the counts are drawn around it
     assert new.uns["scdit"]["library_size"] == "lognormal(6.21461, 0.3)"
+
+
+def test_a_combination_that_was_never_seen_is_the_sum_of_its_parts():
+    """The codes it is made from share most categories, the label first; a name without cells adds nothing."""
+    codes = {
+        "labels": np.array([0, 0, 1, 1, 1]),
+        "batch": np.array([0, 1, 0, 0, 0]),
+        "dose": np.array([0, 1, 0, 0, 1]),
+    }
+    composition = Composition(codes, np.ones(5))
+    # label 1 in batch 1 with dose 1: cell 4 has two of these, so have cells 1
+    asked = {
+        name: np.repeat(code, 100) for name, code in {"labels": 1, "batch": 1, "dose": 1}.items()
+    }
+    seen, moved = composition.seen_like(asked, np.linspace(0, 0.99, 100), first="labels")
+    assert set(zip(*(seen[n].tolist() for n in codes), strict=True)) == {(1, 0, 1)}
+    assert all((moved[name] == asked[name]).all() for name in codes)
+    # what was seen stays
+    there = {name: code.copy() for name, code in codes.items()}
+    seen, moved = composition.seen_like(there, np.linspace(0, 0.99, 5), first="labels")
+    assert all((seen[name] == codes[name]).all() for name in codes)
+    # no cell has dose 2
+    asked["batch"][:], asked["dose"][:] = 0, 2
+    seen, moved = composition.seen_like(asked, np.linspace(0, 0.99, 100), first="labels")
+    assert set(seen["dose"]) == {0, 1}
+    assert (moved["dose"] == seen["dose"]).all()
+    assert (moved["labels"] == 1).all()

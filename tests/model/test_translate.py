@@ -11,18 +11,18 @@ from scdit import SCDiT
 N_GENES, AFFECTED = 60, slice(0, 6)
 
 
-def mixture(n=600, seed=0):
-    """Two types of cells; treatment multiplies six genes by four, in both; a program varies within types."""
+def mixture(n=600, seed=0, n_kinds=2):
+    """Types of cells; treatment multiplies six genes by four, in all; a program varies within types."""
     rng = np.random.default_rng(seed)
-    kinds, treated = rng.integers(2, size=n), rng.integers(2, size=n)
+    kinds, treated = rng.integers(n_kinds, size=n), rng.integers(2, size=n)
     program = rng.normal(size=n)
-    rate = 4 * np.random.default_rng(1).gamma(2, 0.5, (2, N_GENES))[kinds]
+    rate = 4 * np.random.default_rng(1).gamma(2, 0.5, (n_kinds, N_GENES))[kinds]
     rate[:, AFFECTED] *= 4.0 ** treated[:, None]
     rate[:, 20:40] *= np.exp(program)[:, None]
     rate *= rng.gamma(10, 0.1, n)[:, None]
     obs = pd.DataFrame(
         {
-            "kind": np.array(["a", "b"])[kinds],
+            "kind": np.array(list("abcdef"))[kinds],
             "condition": np.array(["ctrl", "stim"])[treated],
             "program": program,
         },
@@ -203,3 +203,21 @@ def test_the_expression_codec_has_no_latent_space(adata):
     model.train(max_epochs=1, silent=True)
     with pytest.raises(ValueError, match="translate needs a latent space"):
         model.translate(labels="NK")
+
+
+def test_an_effect_reaches_a_type_that_was_never_seen_with_it():
+    """Generated and translated cells alike: what treatment does to the others is done to it."""
+    adata = mixture(2400, n_kinds=6)
+    known = adata[~((adata.obs["kind"] == "a") & (adata.obs["condition"] == "stim"))].copy()
+    SCDiT.setup_anndata(known, labels_key="kind", categorical_covariate_keys=["condition"])
+    model = SCDiT(known, n_hidden=32, width=16, n_latent=8)
+    model.train(max_epochs={"codec": 40, "denoiser": 30}, silent=True)
+    wish = {"covariates": {"condition": "stim"}, "rng": 0, "silent": True}
+    cells = known[known.obs["kind"] == "a"].copy()
+    with pytest.warns(UserWarning, match="no training cell has"):
+        made = [model.generate(400, labels="a", **wish), model.translate(cells, **wish)]
+    for new in made:
+        change = np.log2(rates(new).mean(0) / rates(cells).mean(0))
+        centred = change - np.median(change[6:])
+        np.testing.assert_allclose(centred[AFFECTED].mean(), 2, atol=0.4)
+        assert np.abs(centred[6:]).mean() < 0.25

@@ -81,6 +81,42 @@ class Composition:
             rows[cells] = _pick(near, numbers[cells])
         return rows
 
+    def seen_like(
+        self, codes: Mapping[str, np.ndarray], numbers: np.ndarray, first: str | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Codes (n,) of combinations that training cells have, and to which combinations to go on.
+
+        Where no training cell has a combination, it is that of one of the training cells that share
+        most of its categories, and among these the category of `first` if any does. The second codes
+        are `codes`, but for categories that no training cell has at all: of these nothing is known,
+        and they are those of the first.
+
+        Parameters
+        ----------
+        codes
+            Codes of all conditions.
+        numbers
+            Uniform in [0, 1), (n,): what each cell's combination is drawn with.
+        first
+            Name of the condition to keep.
+        """
+        names = [name for name in codes if not _is_number(codes[name])]
+        # each difference counts one, and that of the first a little more
+        weight = np.array([1.5 if name == first else 1.0 for name in names])
+        seen = {name: code.copy() for name, code in codes.items()}
+        moved = {name: code.copy() for name, code in codes.items()}
+        for combination, cells in _groups({name: codes[name] for name in names}, len(numbers)):
+            if not names:
+                break
+            differs = np.array([self.codes[name] != combination[name] for name in names])
+            distance = weight @ differs
+            rows = _pick(np.flatnonzero(distance == distance.min()), numbers[cells])
+            for name, differing in zip(names, differs, strict=True):
+                seen[name][cells] = self.codes[name][rows]
+                if differing.all():
+                    moved[name][cells] = seen[name][cells]
+        return seen, moved
+
     def unseen(self, given: Mapping[str, np.ndarray]) -> list[dict[str, int]]:
         """Combinations of given categories that no training cell has."""
         n = len(next(iter(given.values()), []))

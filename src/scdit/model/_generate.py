@@ -173,16 +173,21 @@ class GenerateMixin(SamplingMixin):
         if sizes is not None:
             warn_of_sizes(sizes, composition.library_size)
 
+        seen, moved = self._seen_codes(codes, composition, noise)
+        scale = options["guidance_scale"]
         module, counts, layers = self.module, [], defaultdict(list)
         bar = progress(n, "Generating", "cell", silent)
         for start in range(0, n, batch_size):
             cells = range(start, min(start + batch_size, n))
-            batch_codes = self._codes_of(cells, codes, sizes)
-            state = module.sample(batch_codes, cells, noise, times, **options)
+            told = self._codes_to_decode(self._codes_of(cells, codes, sizes), scale)
+            shown, to = (self._codes_of(cells, x, sizes) for x in (seen, moved))
+            state = module.sample(shown, cells, noise, times, **options)
+            if seen is not moved:
+                ends = (self._codes_to_decode(x, scale) for x in (shown, to))
+                state = module.codec.translate(state, *ends)
             if sizes is not None:
                 given = torch.from_numpy(sizes[start : cells.stop]).to(state)
                 state = module.codec.with_library_size(state, {RNA: given})
-            told = self._codes_to_decode(batch_codes, options["guidance_scale"])
             drawn = module.draw_counts(state, cells, noise, told)[RNA]
             counts.append(sp.csr_matrix(as_integers(drawn)))
             for name, layer in module.codec.layers(state).items():

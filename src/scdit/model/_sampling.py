@@ -12,6 +12,7 @@ import torch
 
 from scdit._checks import check_choice, check_int, check_number, check_rng
 from scdit._torch import steady_torch
+from scdit.codec import LatentCodec
 from scdit.conditions import (
     Composition,
     Condition,
@@ -26,8 +27,9 @@ from scdit.diffusion import SAMPLERS, SPACINGS, KeyedNoise, sampler_names, time_
 from scdit.module import SCDiTModule
 from scdit.nn import dropped_code
 
-# purposes of random numbers: each cell's conditions and library size, and the order of combined requests
-CONDITIONS, LIBRARY, ORDER = 10, 11, 12
+# purposes of random numbers: each cell's conditions and library size, the order of combined requests,
+# and what stands in for combinations that were never seen
+CONDITIONS, LIBRARY, ORDER, SEEN = 10, 11, 12, 13
 GENERATED = "scdit_generated"  # column of obs that tells generated cells from real ones
 _MAX_GUIDANCE, _MAX_STEPS = 100.0, 10_000
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
@@ -146,6 +148,20 @@ class SamplingMixin:
             wanted = torch.from_numpy(np.asarray(sizes)[rows]).to(device)
             told[name] = self.module.codec.library_code(wanted)
         return told
+
+    def _seen_codes(
+        self, codes: dict[str, np.ndarray], composition: Composition, noise: KeyedNoise
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What the denoiser is asked for, and where the codec moves its states to: mostly `codes` both.
+
+        Of a combination that no training cell has, the denoiser is asked for one that they have. The
+        codec's prior moves the state from there: the sum of its parts is a better guess than what a
+        network makes of them.
+        """
+        if not isinstance(self.module.codec, LatentCodec) or not codes:
+            return codes, codes
+        n = len(next(iter(codes.values())))
+        return composition.seen_like(codes, noise.uniform_per_cell(n, SEEN), first="labels")
 
     def _codes_to_decode(
         self, codes: Mapping[str, torch.Tensor], scale: float | Mapping[str, float]
