@@ -3,6 +3,7 @@
 from scdit.tl._augment import augment
 from scdit.tl._classifiers import c2st
 from scdit.tl._distances import frechet, mmd, sliced_wasserstein, wasserstein
+from scdit.tl._effects import evaluate_effects
 from scdit.tl._evaluate import evaluate
 from scdit.tl._neighbors import memorization, neighborhood
 from scdit.tl._privacy import privacy
@@ -12,6 +13,7 @@ __all__ = [
     "augment",
     "c2st",
     "evaluate",
+    "evaluate_effects",
     "frechet",
     "memorization",
     "mmd",

@@ -45,7 +45,7 @@ def log_agreement(real: np.ndarray, generated: np.ndarray, *, offset: float) -> 
 
 def agreement(real: np.ndarray, generated: np.ndarray) -> Agreement:
     """Mean absolute error and correlation of a statistic per gene, shapes (genes,)."""
-    return Agreement(float(np.abs(real - generated).mean()), _pearson(real, generated))
+    return Agreement(float(np.abs(real - generated).mean()), pearson(real, generated))
 
 
 def gene_correlations(expression: np.ndarray) -> np.ndarray:
@@ -76,7 +76,7 @@ def correlation_agreement(real: np.ndarray, generated: np.ndarray) -> Agreement:
     """
     pairs = np.triu_indices(real.shape[1], k=1)
     first, second = gene_correlations(real)[pairs], gene_correlations(generated)[pairs]
-    return Agreement(float(np.sqrt(np.mean((first - second) ** 2))), _pearson(first, second))
+    return Agreement(float(np.sqrt(np.mean((first - second) ** 2))), pearson(first, second))
 
 
 def log_fold_change(inside: sp.csr_matrix, outside: sp.csr_matrix) -> np.ndarray:
@@ -101,10 +101,10 @@ def fold_change_fit(real: np.ndarray, generated: np.ndarray) -> FoldChangeFit:
     if len(real) < 2 or np.ptp(real) == 0:
         return FoldChangeFit(float("nan"), float("nan"))
     slope = np.cov(real, generated)[0, 1] / np.var(real, ddof=1)
-    return FoldChangeFit(float(slope), _pearson(real, generated))
+    return FoldChangeFit(float(slope), pearson(real, generated))
 
 
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
+def pearson(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson's r; NaN where it is undefined."""
     if len(x) < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan")

@@ -81,6 +81,18 @@ def warn_of_labels(real: Population, generated: Population, training: Population
         )
 
 
+def warn_of_unjudged(real: Population, generated: Population) -> None:
+    """Warn of generated labels without a real cell to compare them with."""
+    if real.labels is None or generated.labels is None:
+        return
+    extra = set(generated.labels) - set(real.labels)
+    if extra:
+        _warn(
+            f"`generated` has labels that `real` lacks in this condition: {_names(extra)}. Their "
+            "cells are not judged."
+        )
+
+
 def _equal_by_chance(cells: Population) -> float:
     """Share of cells that equal another of the same: with few genes or counts, even real ones do."""
     return 1 - len(np.unique(cells.fingerprints)) / len(cells)

@@ -1,0 +1,265 @@
+"""Cells of two conditions, label by label, and the parts that an effect is estimated and judged on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+from scdit._checks import as_text, did_you_mean, shortened, shown
+from scdit.tl._population import Population, read_generated, read_labels, read_population
+from scdit.tl._warnings import warn_of_copies, warn_of_overlap, warn_of_unjudged
+
+LEAST = 5  # cells of a part
+CONDITION_PARTS, CONTROL_PARTS = 3, 4  # choose genes, truth, floor; and no effect
+
+
+class Moments(NamedTuple):
+    """Mean and variance of log expression per gene, shapes (genes,), and the number of cells."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    n: int
+
+
+class Pair(NamedTuple):
+    """Cells of the condition and of the control."""
+
+    condition: Moments
+    control: Moments
+
+    @property
+    def effect(self) -> np.ndarray:
+        """Log fold change per gene (natural logarithm), shape (genes,)."""
+        return self.condition.mean - self.control.mean
+
+    @property
+    def weight(self) -> float:
+        """Weight in a least-squares fit of one effect over labels, each with its own level."""
+        return 1 / (1 / self.condition.n + 1 / self.control.n)
+
+
+class Parts(NamedTuple):
+    """Random parts of the real cells of one label, which share no cell.
+
+    Attributes
+    ----------
+    chosen
+        Genes are chosen on these cells.
+    truth
+        What a prediction is compared with.
+    floor
+        Its condition cells stand in the place of the generated ones; its control is subtracted
+        from every prediction.
+    idle
+        Control cells that stand in the place of generated ones: no effect.
+    """
+
+    chosen: Pair
+    truth: Pair
+    floor: Pair
+    idle: Moments
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Log expression of the cells of one label, CSR (cells x genes)."""
+
+    condition: sp.csr_matrix
+    control: sp.csr_matrix
+
+    @property
+    def lacking(self) -> str:
+        """Why these cells are too few for parts; empty where they are enough."""
+        for cells, parts, name in (
+            (self.condition, CONDITION_PARTS, "real cells of the condition"),
+            (self.control, CONTROL_PARTS, "real control cells"),
+        ):
+            if cells.shape[0] < LEAST * parts:
+                return f"needs {LEAST * parts} {name}; there are {cells.shape[0]}"
+        return ""
+
+    def divide(self, rng: np.random.Generator, size: int | None = None) -> Parts:
+        """Cut both conditions into random parts; `size` limits the condition cells of the floor."""
+        chosen, truth, floor = _cut(rng, self.condition, CONDITION_PARTS)
+        controls = [moments(self.control, rows) for rows in _cut(rng, self.control, CONTROL_PARTS)]
+        conditions = [moments(self.condition, rows) for rows in (chosen, truth, floor[:size])]
+        return Parts(
+            *(Pair(*pair) for pair in zip(conditions, controls, strict=False)), controls[3]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class EffectCells:
+    """All that is compared.
+
+    Attributes
+    ----------
+    real
+        Held-out real cells by label.
+    generated
+        Log expression of the generated cells of the condition by label.
+    pool
+        Training cells by label, of labels with enough cells: their effects are what is known of
+        *other* labels. None where the real cells are.
+    """
+
+    real: dict[str, Group]
+    generated: dict[str, sp.csr_matrix]
+    pool: dict[str, Group] | None
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels with real cells of the condition, in order."""
+        return [label for label, group in self.real.items() if group.condition.shape[0]]
+
+    def lacking(self, label: str) -> str:
+        """Why a label cannot be judged; empty where it can."""
+        n = self.generated[label].shape[0] if label in self.generated else 0
+        if n < LEAST:
+            return f"needs {LEAST} generated cells; there are {n}"
+        return self.real[label].lacking
+
+    def size(self, label: str) -> int:
+        """Cells in the place of the generated ones: as many as are generated, or in the floor."""
+        floor = self.real[label].condition.shape[0] // CONDITION_PARTS
+        n = self.generated[label].shape[0] if label in self.generated else 0
+        return min(n, floor)
+
+
+def check_value(name: str, value: Any) -> str:
+    """Text of a value of a column.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a number.
+    """
+    if not isinstance(value, str | Real):
+        raise TypeError(
+            f"{name} must be a value of the column, text or a number, got {shown(value)}"
+        )
+    return as_text(value)
+
+
+def read_effect_cells(
+    real: AnnData,
+    generated: AnnData,
+    reference: AnnData | None,
+    *,
+    condition_key: str,
+    control: str,
+    condition: str,
+    labels_key: str,
+    layer: str | None,
+    max_cells: int,
+    rng: np.random.Generator,
+) -> EffectCells:
+    """Read counts, labels and conditions of all sides, with the genes in the order of `real`.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As :func:`scdit.tl.evaluate_effects`.
+    """
+    genes = list(real.var_names)
+    conditions = _conditions(real, "real", condition_key, control, condition)
+    made = _conditions(generated, "generated", condition_key, condition)
+    known = (
+        None
+        if reference is None
+        else _conditions(reference, "reference", condition_key, control, condition)
+    )
+    cells = read_population(real, "real", labels_key=labels_key, layer=layer)
+    new = read_generated(generated, genes=genes, labels_key=labels_key, layer=layer).take(
+        made == condition
+    )
+    held_out = cells.take(conditions == condition)
+    sides = [sorted(set(side.labels)) for side in (held_out, new)]
+    if not set(sides[0]) & set(sides[1]):
+        raise ValueError(
+            f"`real` and `generated` share no label of {labels_key!r} among their cells of "
+            f"{condition!r}. `real` has: {shortened(sides[0])}. "
+            f"`generated` has: {shortened(sides[1])}"
+        )
+    warn_of_unjudged(held_out, new)
+    warn_of_copies(held_out, new)
+    pool = None
+    if reference is not None:
+        training = read_population(
+            reference, "reference", genes=genes, labels_key=labels_key, layer=layer
+        )
+        warn_of_overlap(held_out, training.take(known == condition), "real", "reference")
+        pool = {
+            label: group
+            for label, group in _groups(
+                training, known, control, condition, max_cells, rng
+            ).items()
+            if not group.lacking
+        }
+    return EffectCells(
+        real=_groups(cells, conditions, control, condition, max_cells, rng),
+        generated={
+            label: _expression(new, new.where(label), max_cells, rng)
+            for label in sorted(set(new.labels))
+        },
+        pool=pool,
+    )
+
+
+def moments(cells: sp.csr_matrix, rows: np.ndarray) -> Moments:
+    """Mean and variance per gene of some cells."""
+    return Moments(*mean_variance_axis(cells[rows], axis=0), len(rows))
+
+
+def _cut(rng: np.random.Generator, cells: sp.csr_matrix, parts: int) -> list[np.ndarray]:
+    """Positions of random parts of equal size; the first ones may have a cell more."""
+    return np.array_split(rng.permutation(cells.shape[0]), parts)
+
+
+def _groups(
+    cells: Population,
+    conditions: np.ndarray,
+    control: str,
+    condition: str,
+    max_cells: int,
+    rng: np.random.Generator,
+) -> dict[str, Group]:
+    """Log expression by label and condition."""
+    return {
+        label: Group(
+            *(
+                _expression(cells, rows[conditions[rows] == value], max_cells, rng)
+                for value in (condition, control)
+            )
+        )
+        for label in sorted(set(cells.labels))
+        for rows in [cells.where(label)]
+    }
+
+
+def _expression(
+    cells: Population, rows: np.ndarray, most: int, rng: np.random.Generator
+) -> sp.csr_matrix:
+    """Log expression of at most so many of the cells at `rows`."""
+    if len(rows) > most:
+        rows = np.sort(rng.choice(rows, most, replace=False))
+    return cells.take(rows).log_expression().astype(np.float64)
+
+
+def _conditions(adata: AnnData, name: str, key: str, *values: str) -> np.ndarray:
+    """The condition of every cell as text; each of `values` must be there."""
+    column = read_labels(adata, name, key)
+    known = sorted(set(column))
+    for value in values:
+        if value not in known:
+            raise ValueError(
+                f"`{name}.obs[{key!r}]` has no cells of {value!r}. It has: {shortened(known)}"
+                + did_you_mean(value, known)
+            )
+    return column

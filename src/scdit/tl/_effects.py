@@ -1,0 +1,287 @@
+"""Judge predicted effects of a condition on each cell type, beside a floor and simple baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+
+from scdit._checks import check_class, check_int, check_names, check_rng, did_you_mean, shortened
+from scdit.tl._effect_cells import (
+    CONTROL_PARTS,
+    LEAST,
+    EffectCells,
+    check_value,
+    read_effect_cells,
+)
+from scdit.tl._effect_metrics import (
+    EFFECT_METRICS,
+    NO_OTHERS,
+    SIDES,
+    EffectMetric,
+    Split,
+    draw_split,
+)
+from scdit.tl._population import ALL, check_key, check_sides
+
+NAN = float("nan")
+SPLITS = 10  # random cuts of the cells that values are means of
+Row = dict[str, Any]
+
+
+def evaluate_effects(
+    real: AnnData,
+    generated: AnnData,
+    *,
+    condition_key: str,
+    control: str | float,
+    condition: str | float,
+    labels_key: str,
+    reference: AnnData | None = None,
+    layer: str | None = None,
+    metrics: Sequence[str] | None = None,
+    n_genes: int = 100,
+    max_cells: int = 3000,
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+) -> pd.DataFrame:
+    r"""Compare the generated effect of a condition on each cell type with the real effect.
+
+    The effect on a gene is its log fold change: the difference in mean
+    :math:`\log(1 + \text{counts per } 10^4)` between cells of the condition and control cells of
+    the same type, in natural logarithms. Every value stands beside a floor and three baselines. A
+    model that is not better than the baselines has learnt nothing about the type.
+
+    Real cells of a type are cut at random into parts that share no cell. Genes are chosen on the
+    first part, the second is the truth, and the third is the floor. The control that is subtracted
+    from predictions is not that of the truth: their common noise would look like agreement. Values
+    are means over 10 such cuts. Generated cells are subsampled to the size of the floor.
+
+    Parameters
+    ----------
+    real
+        Held-out real cells of the condition and of the control, with raw counts.
+    generated
+        Generated cells with at least the genes of `real`, in any order. Only those of the condition
+        are used.
+    condition_key
+        Column of `obs` with conditions, in all objects.
+    control, condition
+        Values of that column. Cells of other conditions are ignored.
+    labels_key
+        Column of `obs` with cell types.
+    reference
+        Cells that the generator was trained on. Given these, what is known of other types comes
+        from them, and `real` may hold a single type.
+    layer
+        Layer with the counts of `real` and `reference`, and of generated cells that have it; `X`
+        where it is None.
+    metrics
+        Names of metrics, at least one. By default all.
+    n_genes
+        Number of genes that are chosen; at most half of all genes are.
+    max_cells
+        Most cells of a type and condition; more are subsampled.
+    rng
+        Seed or generator. The same seed gives the same table.
+
+    Returns
+    -------
+    One row per metric and group. Nothing of the arguments is changed.
+
+    - ``metric``, ``group`` (a type, or ``"all"``: the median over types)
+    - ``value``: of the generated cells
+    - ``floor``: real cells of the condition in the place of the generated ones
+    - ``no_effect``: control cells in their place
+    - ``mean_response``: the unweighted mean effect on the other types, added to the control
+    - ``additive``: the same, weighted by numbers of cells. This is the least-squares fit of log
+      expression by a main effect of type and one of condition, without the cells it predicts
+    - ``better``, ``ideal``: as in :func:`scdit.tl.evaluate`
+    - ``n``: cells of the condition in the place of the generated ones; for ``"all"``, their sum
+    - ``note``: why there is no value or baseline
+
+    Raises
+    ------
+    KeyError
+        If a column or layer is missing.
+    TypeError
+        If an argument is of the wrong class, or a matrix of a kind that is not supported.
+    ValueError
+        If the control or condition is unknown, `real` and `generated` share no type, values are no
+        counts, genes or labels are missing, or a metric is unknown.
+
+    Warns
+    -----
+    UserWarning
+        If types were generated that cannot be judged, or cells are on two sides at once.
+
+    Notes
+    -----
+    A type needs 15 real cells of the condition, 20 of the control and 5 generated ones.
+
+    - ``lfc_r``, ``lfc_slope``, ``lfc_sign``: on the chosen genes, with predicted effects :math:`p`
+      and true effects :math:`t`, the slope is :math:`p \cdot t / t \cdot t`.
+    - ``de_overlap``: the chosen number of genes with the largest absolute t statistic of Welch (1947).
+    - ``specific_r``: effects minus the mean effect on the other types.
+    - ``systema_r``: expression minus the mean of the other types' cells of the condition, instead of
+      the control (Systema, Viñas Torné et al. 2025, Nature Biotechnology). Between types it mostly
+      shows which type it is; compare it with ``no_effect``.
+    - ``rmse``, ``cosine``, ``rmse_rank``, ``cosine_rank``: over all genes. A rank is the share of
+      the other types' predictions that are nearer to the truth: 0 is best, and 0.5 is chance
+      (PerturBench, Wu et al. 2024, arXiv 2408.10609). The mean response ranks near 1, because the
+      means for the other types contain this type.
+
+    Examples
+    --------
+    >>> table = scdit.tl.evaluate_effects(
+    ...     test,
+    ...     new,
+    ...     condition_key="condition",
+    ...     control="ctrl",
+    ...     condition="stim",
+    ...     labels_key="cell_type",
+    ... )
+    >>> table.query("group == 'all'").set_index("metric")[["value", "floor", "mean_response"]]
+    """
+    used = choose_effect_metrics(metrics)
+    n_genes = check_int("n_genes", n_genes, 3)
+    generator = np.random.default_rng(check_rng(rng))
+    cells = checked_cells(
+        real,
+        generated,
+        reference,
+        condition_key=condition_key,
+        control=control,
+        condition=condition,
+        labels_key=labels_key,
+        layer=layer,
+        max_cells=max_cells,
+        rng=generator,
+    )
+    splits = [draw_split(cells, n_genes, generator) for _ in range(SPLITS)]
+    rows: list[Row] = []
+    for metric in used:
+        labels = [_measure(metric, splits, cells, label) for label in cells.labels]
+        rows += [_median(metric, labels), *labels]
+    return pd.DataFrame(rows)
+
+
+def choose_effect_metrics(names: Sequence[str] | None) -> list[EffectMetric]:
+    """Return the metrics named, or all.
+
+    Raises
+    ------
+    TypeError
+        If it is no list of names.
+    ValueError
+        If one is unknown, or there is none.
+    """
+    known = {metric.name: metric for metric in EFFECT_METRICS}
+    if names is None:
+        return list(known.values())
+    chosen = dict.fromkeys(check_names("metrics", names))
+    if not chosen:
+        raise ValueError("metrics must be a list of at least one name, for example ['lfc_r']")
+    for name in chosen:
+        if name not in known:
+            raise ValueError(
+                f"metrics has the unknown name {name!r}. There are: {', '.join(known)}"
+                + did_you_mean(name, known)
+            )
+    return [known[name] for name in chosen]
+
+
+def checked_cells(
+    real: AnnData,
+    generated: AnnData,
+    reference: AnnData | None = None,
+    *,
+    condition_key: str,
+    control: str | float,
+    condition: str | float,
+    labels_key: str,
+    layer: str | None,
+    max_cells: int,
+    rng: np.random.Generator,
+) -> EffectCells:
+    """Check the arguments of :func:`evaluate_effects` that name cells, and read these.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As :func:`evaluate_effects`.
+    """
+    check_sides(real, generated, reference)
+    for name, key in (("condition_key", condition_key), ("labels_key", labels_key)):
+        check_class(name, key, str)
+    if condition_key == labels_key:
+        raise ValueError(f"condition_key and labels_key are both {labels_key!r}: name two columns")
+    names = [check_value("control", control), check_value("condition", condition)]
+    if names[0] == names[1]:
+        raise ValueError(f"control and condition are both {names[0]!r}: name two values")
+    check_key("layer", layer)
+    max_cells = check_int("max_cells", max_cells, LEAST * CONTROL_PARTS)
+    return read_effect_cells(
+        real,
+        generated,
+        reference,
+        condition_key=condition_key,
+        control=names[0],
+        condition=names[1],
+        labels_key=labels_key,
+        layer=layer,
+        max_cells=max_cells,
+        rng=rng,
+    )
+
+
+def _measure(metric: EffectMetric, splits: list[Split], cells: EffectCells, label: str) -> Row:
+    """Compute a metric for one label: the means over the cuts."""
+    values = dict.fromkeys(SIDES, NAN)
+    note = cells.lacking(label)
+    if note:
+        return _row(metric, label, values, cells.size(label), note)
+    sides = [side for side in SIDES if side in splits[0].cases[label].predictions]
+    try:
+        for side in sides:
+            found = [metric.compute(split, label, side) for split in splits]
+            known = [value for value in found if np.isfinite(value)]
+            values[side] = float(np.mean(known)) if known else NAN
+    except ValueError as reason:
+        note = str(reason)
+    else:
+        if np.isnan([values["value"], values["floor"]]).any():
+            note = "not defined for these cells: what it measures does not vary on one side"
+        elif len(sides) < len(SIDES):
+            note = f"mean_response and additive: {NO_OTHERS}"
+    return _row(metric, label, values, cells.size(label), note)
+
+
+def _median(metric: EffectMetric, labels: list[Row]) -> Row:
+    """The medians over the labels that have a value."""
+    table = pd.DataFrame(labels)
+    known = table.dropna(subset=["value", "floor"])
+    values = {
+        side: float(known[side].median()) if known[side].notna().any() else NAN for side in SIDES
+    }
+    if known.empty:
+        note = table["note"].iloc[0]
+    else:
+        missing = list(table.drop(known.index)["group"])
+        note = "without " + shortened(missing) if missing else known["note"].iloc[0]
+    return _row(metric, ALL, values, int(known["n"].sum()), note)
+
+
+def _row(metric: EffectMetric, group: str, values: dict[str, float], n: int, note: str) -> Row:
+    """Put one row of the table together."""
+    return {
+        "metric": metric.name,
+        "group": group,
+        **values,
+        "better": metric.better,
+        "ideal": float(metric.ideal),
+        "n": n,
+        "note": note,
+    }
