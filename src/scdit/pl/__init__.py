@@ -1,6 +1,7 @@
 """Plots: do the generated cells look like real ones?"""
 
 from scdit.pl._denoising import denoising
+from scdit.pl._effects import effects
 from scdit.pl._embedding import embedding
 from scdit.pl._evaluation import evaluation
 from scdit.pl._genes import correlation, gene_statistics
@@ -9,6 +10,7 @@ from scdit.pl._training import training
 __all__ = [
     "correlation",
     "denoising",
+    "effects",
     "embedding",
     "evaluation",
     "gene_statistics",

@@ -41,9 +41,14 @@ def check_axes(
 
 
 def new_axes(
-    n: int, axes: Sequence[Axes] | np.ndarray | None, *, panel: tuple[float, float], **kwargs
+    n: int,
+    axes: Sequence[Axes] | np.ndarray | None,
+    *,
+    panel: tuple[float, float],
+    columns: int | None = None,
+    **kwargs,
 ) -> np.ndarray:
-    """Return `n` axes in a row, or those given, see :func:`check_axes`.
+    """Return `n` axes in a row (or rows of `columns`), or those given, see :func:`check_axes`.
 
     Parameters
     ----------
@@ -53,21 +58,27 @@ def new_axes(
         Axes of the caller, or None.
     panel
         Width and height of a panel in inches.
+    columns
+        Most panels in a row; None for all.
     kwargs
         Passed to :func:`matplotlib.pyplot.subplots`.
     """
     check_axes(n, axes)
     if axes is None:
         width, height = panel
+        columns = min(n, columns or n)
+        rows = -(-n // columns)
         _, made = plt.subplots(
-            1,
-            n,
-            figsize=(width * n, height),
+            rows,
+            columns,
+            figsize=(width * columns, height * rows),
             layout="constrained",
             squeeze=False,
             **kwargs,
         )
-        return made[0]
+        for ax in made.flat[n:]:
+            ax.remove()
+        return made.ravel()[:n]
     return np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -67,11 +68,30 @@ class Parts(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Group:
-    """Log expression of the cells of one label, CSR (cells x genes)."""
+class Cells(Population):
+    """Cells of one label and condition."""
 
-    condition: sp.csr_matrix
-    control: sp.csr_matrix
+    @cached_property
+    def expression(self) -> sp.csr_matrix:
+        """Log expression of all genes, CSR (cells x genes)."""
+        return self.log_expression().astype(np.float64)
+
+    def cut(self, rng: np.random.Generator, parts: int) -> list[np.ndarray]:
+        """Positions of random parts of equal size; the first ones may have a cell more."""
+        return np.array_split(rng.permutation(len(self)), parts)
+
+    def moments(self, rows: np.ndarray) -> Moments:
+        """Mean and variance per gene of the log expression of the cells at `rows`."""
+        mean, variance = mean_variance_axis(self.expression[rows], axis=0)
+        return Moments(mean, variance, len(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Real cells of one label."""
+
+    condition: Cells
+    control: Cells
 
     @property
     def lacking(self) -> str:
@@ -80,18 +100,17 @@ class Group:
             (self.condition, CONDITION_PARTS, "real cells of the condition"),
             (self.control, CONTROL_PARTS, "real control cells"),
         ):
-            if cells.shape[0] < LEAST * parts:
-                return f"needs {LEAST * parts} {name}; there are {cells.shape[0]}"
+            if len(cells) < LEAST * parts:
+                return f"needs {LEAST * parts} {name}; there are {len(cells)}"
         return ""
 
     def divide(self, rng: np.random.Generator, size: int | None = None) -> Parts:
         """Cut both conditions into random parts; `size` limits the condition cells of the floor."""
-        chosen, truth, floor = _cut(rng, self.condition, CONDITION_PARTS)
-        controls = [moments(self.control, rows) for rows in _cut(rng, self.control, CONTROL_PARTS)]
-        conditions = [moments(self.condition, rows) for rows in (chosen, truth, floor[:size])]
-        return Parts(
-            *(Pair(*pair) for pair in zip(conditions, controls, strict=False)), controls[3]
-        )
+        chosen, truth, floor = self.condition.cut(rng, CONDITION_PARTS)
+        conditions = [self.condition.moments(rows) for rows in (chosen, truth, floor[:size])]
+        *controls, idle = map(self.control.moments, self.control.cut(rng, CONTROL_PARTS))
+        first, second, third = map(Pair, conditions, controls)
+        return Parts(first, second, third, idle)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,33 +122,34 @@ class EffectCells:
     real
         Held-out real cells by label.
     generated
-        Log expression of the generated cells of the condition by label.
+        Generated cells of the condition by label.
     pool
         Training cells by label, of labels with enough cells: their effects are what is known of
         *other* labels. None where the real cells are.
     """
 
     real: dict[str, Group]
-    generated: dict[str, sp.csr_matrix]
+    generated: dict[str, Cells]
     pool: dict[str, Group] | None
 
     @property
     def labels(self) -> list[str]:
         """Labels with real cells of the condition, in order."""
-        return [label for label, group in self.real.items() if group.condition.shape[0]]
+        return [label for label, group in self.real.items() if len(group.condition)]
 
     def lacking(self, label: str) -> str:
         """Why a label cannot be judged; empty where it can."""
-        n = self.generated[label].shape[0] if label in self.generated else 0
+        n = self._made(label)
         if n < LEAST:
             return f"needs {LEAST} generated cells; there are {n}"
         return self.real[label].lacking
 
     def size(self, label: str) -> int:
         """Cells in the place of the generated ones: as many as are generated, or in the floor."""
-        floor = self.real[label].condition.shape[0] // CONDITION_PARTS
-        n = self.generated[label].shape[0] if label in self.generated else 0
-        return min(n, floor)
+        return min(self._made(label), len(self.real[label].condition) // CONDITION_PARTS)
+
+    def _made(self, label: str) -> int:
+        return len(self.generated[label]) if label in self.generated else 0
 
 
 def check_value(name: str, value: Any) -> str:
@@ -170,17 +190,12 @@ def read_effect_cells(
     genes = list(real.var_names)
     conditions = _conditions(real, "real", condition_key, control, condition)
     made = _conditions(generated, "generated", condition_key, condition)
-    known = (
-        None
-        if reference is None
-        else _conditions(reference, "reference", condition_key, control, condition)
-    )
     cells = read_population(real, "real", labels_key=labels_key, layer=layer)
     new = read_generated(generated, genes=genes, labels_key=labels_key, layer=layer).take(
         made == condition
     )
     held_out = cells.take(conditions == condition)
-    sides = [sorted(set(side.labels)) for side in (held_out, new)]
+    sides = [side.names for side in (held_out, new)]
     if not set(sides[0]) & set(sides[1]):
         raise ValueError(
             f"`real` and `generated` share no label of {labels_key!r} among their cells of "
@@ -191,6 +206,7 @@ def read_effect_cells(
     warn_of_copies(held_out, new)
     pool = None
     if reference is not None:
+        known = _conditions(reference, "reference", condition_key, control, condition)
         training = read_population(
             reference, "reference", genes=genes, labels_key=labels_key, layer=layer
         )
@@ -204,22 +220,9 @@ def read_effect_cells(
         }
     return EffectCells(
         real=_groups(cells, conditions, control, condition, max_cells, rng),
-        generated={
-            label: _expression(new, new.where(label), max_cells, rng)
-            for label in sorted(set(new.labels))
-        },
+        generated={label: _some(new, new.where(label), max_cells, rng) for label in new.names},
         pool=pool,
     )
-
-
-def moments(cells: sp.csr_matrix, rows: np.ndarray) -> Moments:
-    """Mean and variance per gene of some cells."""
-    return Moments(*mean_variance_axis(cells[rows], axis=0), len(rows))
-
-
-def _cut(rng: np.random.Generator, cells: sp.csr_matrix, parts: int) -> list[np.ndarray]:
-    """Positions of random parts of equal size; the first ones may have a cell more."""
-    return np.array_split(rng.permutation(cells.shape[0]), parts)
 
 
 def _groups(
@@ -230,26 +233,24 @@ def _groups(
     max_cells: int,
     rng: np.random.Generator,
 ) -> dict[str, Group]:
-    """Log expression by label and condition."""
+    """Cells by label and condition."""
     return {
         label: Group(
             *(
-                _expression(cells, rows[conditions[rows] == value], max_cells, rng)
+                _some(cells, rows[conditions[rows] == value], max_cells, rng)
                 for value in (condition, control)
             )
         )
-        for label in sorted(set(cells.labels))
+        for label in cells.names
         for rows in [cells.where(label)]
     }
 
 
-def _expression(
-    cells: Population, rows: np.ndarray, most: int, rng: np.random.Generator
-) -> sp.csr_matrix:
-    """Log expression of at most so many of the cells at `rows`."""
+def _some(cells: Population, rows: np.ndarray, most: int, rng: np.random.Generator) -> Cells:
+    """At most so many of the cells at `rows`."""
     if len(rows) > most:
         rows = np.sort(rng.choice(rows, most, replace=False))
-    return cells.take(rows).log_expression().astype(np.float64)
+    return Cells(cells.counts[rows])
 
 
 def _conditions(adata: AnnData, name: str, key: str, *values: str) -> np.ndarray:

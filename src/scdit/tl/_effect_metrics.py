@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from scdit.tl._effect_cells import EffectCells, Moments, Pair, Parts, moments
+from scdit.tl._effect_cells import EffectCells, Moments, Pair, Parts
 from scdit.tl._genes import pearson
 from scdit.tl._metrics import Better
 
@@ -106,10 +106,10 @@ def draw_split(cells: EffectCells, n_genes: int, rng: np.random.Generator) -> Sp
     for label in judged:
         part = parts[label]
         names = [name for name in pool if name != label]
-        rows = rng.permutation(cells.generated[label].shape[0])[: cells.size(label)]
+        rows = rng.permutation(len(cells.generated[label]))[: cells.size(label)]
         control = part.floor.control
         predictions = {
-            "value": moments(cells.generated[label], rows),
+            "value": cells.generated[label].moments(rows),
             "floor": part.floor.condition,
             "no_effect": part.idle,
         }

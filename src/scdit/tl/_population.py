@@ -39,6 +39,11 @@ class Population:
         """Return the positions of the cells of one label, in increasing order."""
         return self._members.get(label, np.empty(0, dtype=np.intp))
 
+    @property
+    def names(self) -> list[str]:
+        """The labels that occur, in order."""
+        return sorted(self._members)
+
     @cached_property
     def _members(self) -> dict[str, np.ndarray]:
         """Positions by label: one pass, where many labels would each take one."""
