@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import scdit
+from scdit.tl._challenge import CHALLENGE
 from scdit.tl._effect_cells import Moments, Pair, Parts
 from scdit.tl._effect_metrics import (
     EFFECT_METRICS,
@@ -54,7 +55,11 @@ def draw(seed, strength=1.0, own=1.0, n=150, states=("ctrl", "stim"), types="ABC
 REAL = draw(1)
 
 
+OURS = [metric.name for metric in EFFECT_METRICS]
+
+
 def judge(made, real=REAL, **kwargs):
+    kwargs.setdefault("metrics", OURS)
     table = scdit.tl.evaluate_effects(real, made, **KEYS | kwargs)
     return table[table["group"] == "all"].set_index("metric")
 
@@ -309,6 +314,35 @@ def test_warnings():
         scdit.tl.evaluate_effects(REAL, made, **KEYS, reference=REAL, metrics=["rmse"])
 
 
+VCC = [metric.name for metric in CHALLENGE]
+
+
+def test_without_cell_eval2(monkeypatch):
+    monkeypatch.setattr("scdit.tl._effect_rows.is_installed", lambda: False)
+    table = scdit.tl.evaluate_effects(draw(1, n=20), draw(2, n=20), **KEYS)
+    table = table[table["metric"].isin(VCC)]
+    assert table["metric"].tolist() == VCC
+    assert set(table["note"]) == {"needs cell-eval2: pip install 'scdit[effects]'"}
+    assert table[["value", "floor"]].isna().all().all()
+
+
+@pytest.mark.slow
+def test_the_virtual_cell_challenge():
+    pytest.importorskip("cell_eval2")
+    right, weak = (judge(draw(2, strength=s), metrics=VCC) for s in (1, 0.5))
+    assert right.loc["vcc_discrimination", ["value", "floor"]].tolist() == [1, 1]
+    for metric in VCC[1:]:
+        value, floor, nothing = right.loc[metric, ["value", "floor", "no_effect"]]
+        assert value == pytest.approx(floor, abs=0.06)
+        assert abs(value - nothing) > 0.7
+    # of an effect d, half of it leaves a quarter of d squared and half of |d|
+    assert weak.loc["vcc_expression_error", "value"] == pytest.approx(0.25, abs=0.1)
+    assert weak.loc["vcc_lfc_error", "value"] == pytest.approx(0.5, abs=0.1)
+    assert "they predict means" in right.loc["vcc_lfc_error", "note"]
+    alone = judge(draw(6, types="A"), real=draw(7, types="A"), metrics=VCC[:1])
+    assert alone["note"].tolist() == ["needs two labels to tell apart"]
+
+
 def test_numbers_as_conditions_and_few_genes():
     real, made = draw(1, n=30), draw(2, n=30)
     for adata in (real, made):
@@ -316,7 +350,7 @@ def test_numbers_as_conditions_and_few_genes():
     keys = KEYS | {"control": 0, "condition": 1.0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        table = scdit.tl.evaluate_effects(real[:, :5].copy(), made, **keys)
+        table = scdit.tl.evaluate_effects(real[:, :5].copy(), made, **keys, metrics=OURS)
     notes = table[table["group"] == "all"].set_index("metric")["note"]
     assert notes["lfc_r"] == "needs 6 genes; there are 5"
     assert notes["rmse"] == ""

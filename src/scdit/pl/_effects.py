@@ -123,7 +123,7 @@ def effects(
         if reasons[label]:
             raise ValueError(f"labels: {label!r} {reasons[label]}")
     split = draw_split(cells, n_genes, generator)
-    panels = new_axes(len(wanted), axes, panel=(3.6, 3.6), columns=COLUMNS)
+    panels = new_axes(len(wanted), axes, panel=(3.6, 4.0), columns=COLUMNS)
     for ax, label in zip(panels, wanted, strict=True):
         _panel(ax, label, split.cases[label], cells.size(label))
     return panels

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scdit._checks import check_class, check_int, check_names, check_rng, did_you_mean, shortened
+from scdit._checks import check_class, check_int, check_rng
 from scdit.tl._effect_cells import (
     CONTROL_PARTS,
     LEAST,
@@ -17,19 +16,8 @@ from scdit.tl._effect_cells import (
     check_value,
     read_effect_cells,
 )
-from scdit.tl._effect_metrics import (
-    EFFECT_METRICS,
-    NO_OTHERS,
-    SIDES,
-    EffectMetric,
-    Split,
-    draw_split,
-)
-from scdit.tl._population import ALL, check_key, check_sides
-
-NAN = float("nan")
-SPLITS = 10  # random cuts of the cells that values are means of
-Row = dict[str, Any]
+from scdit.tl._effect_rows import choose_effect_metrics, effect_rows
+from scdit.tl._population import check_key, check_sides
 
 
 def evaluate_effects(
@@ -79,7 +67,8 @@ def evaluate_effects(
         Layer with the counts of `real` and `reference`, and of generated cells that have it; `X`
         where it is None.
     metrics
-        Names of metrics, at least one. By default all.
+        Names of metrics, at least one. By default all. Those of the Virtual Cell Challenge take
+        longest.
     n_genes
         Number of genes that are chosen; at most half of all genes are.
     max_cells
@@ -133,6 +122,11 @@ def evaluate_effects(
       (PerturBench, Wu et al. 2024, arXiv 2408.10609). The mean response ranks near 1, because the
       means for the other types contain this type.
 
+    - ``vcc_...``: the six metrics of the Virtual Cell Challenge 2026. They need the package
+      cell-eval2 (``pip install 'scdit[effects]'``). Each type is a panel of its own, except for
+      ``vcc_discrimination``, which compares the effects on types. Cells are cut once. As in the
+      challenge, predicted and real effects share their control.
+
     Examples
     --------
     >>> table = scdit.tl.evaluate_effects(
@@ -145,7 +139,7 @@ def evaluate_effects(
     ... )
     >>> table.query("group == 'all'").set_index("metric")[["value", "floor", "mean_response"]]
     """
-    used = choose_effect_metrics(metrics)
+    chosen = choose_effect_metrics(metrics)
     n_genes = check_int("n_genes", n_genes, 3)
     generator = np.random.default_rng(check_rng(rng))
     cells = checked_cells(
@@ -160,37 +154,7 @@ def evaluate_effects(
         max_cells=max_cells,
         rng=generator,
     )
-    splits = [draw_split(cells, n_genes, generator) for _ in range(SPLITS)]
-    rows: list[Row] = []
-    for metric in used:
-        labels = [_measure(metric, splits, cells, label) for label in cells.labels]
-        rows += [_median(metric, labels), *labels]
-    return pd.DataFrame(rows)
-
-
-def choose_effect_metrics(names: Sequence[str] | None) -> list[EffectMetric]:
-    """Return the metrics named, or all.
-
-    Raises
-    ------
-    TypeError
-        If it is no list of names.
-    ValueError
-        If one is unknown, or there is none.
-    """
-    known = {metric.name: metric for metric in EFFECT_METRICS}
-    if names is None:
-        return list(known.values())
-    chosen = dict.fromkeys(check_names("metrics", names))
-    if not chosen:
-        raise ValueError("metrics must be a list of at least one name, for example ['lfc_r']")
-    for name in chosen:
-        if name not in known:
-            raise ValueError(
-                f"metrics has the unknown name {name!r}. There are: {', '.join(known)}"
-                + did_you_mean(name, known)
-            )
-    return [known[name] for name in chosen]
+    return pd.DataFrame(effect_rows(chosen, cells, n_genes, generator))
 
 
 def checked_cells(
@@ -235,53 +199,3 @@ def checked_cells(
         max_cells=max_cells,
         rng=rng,
     )
-
-
-def _measure(metric: EffectMetric, splits: list[Split], cells: EffectCells, label: str) -> Row:
-    """Compute a metric for one label: the means over the cuts."""
-    values = dict.fromkeys(SIDES, NAN)
-    note = cells.lacking(label)
-    if note:
-        return _row(metric, label, values, cells.size(label), note)
-    sides = [side for side in SIDES if side in splits[0].cases[label].predictions]
-    try:
-        for side in sides:
-            found = [metric.compute(split, label, side) for split in splits]
-            known = [value for value in found if np.isfinite(value)]
-            values[side] = float(np.mean(known)) if known else NAN
-    except ValueError as reason:
-        note = str(reason)
-    else:
-        if np.isnan([values["value"], values["floor"]]).any():
-            note = "not defined for these cells: what it measures does not vary on one side"
-        elif len(sides) < len(SIDES):
-            note = f"mean_response and additive: {NO_OTHERS}"
-    return _row(metric, label, values, cells.size(label), note)
-
-
-def _median(metric: EffectMetric, labels: list[Row]) -> Row:
-    """The medians over the labels that have a value."""
-    table = pd.DataFrame(labels)
-    known = table.dropna(subset=["value", "floor"])
-    values = {
-        side: float(known[side].median()) if known[side].notna().any() else NAN for side in SIDES
-    }
-    if known.empty:
-        note = table["note"].iloc[0]
-    else:
-        missing = list(table.drop(known.index)["group"])
-        note = "without " + shortened(missing) if missing else known["note"].iloc[0]
-    return _row(metric, ALL, values, int(known["n"].sum()), note)
-
-
-def _row(metric: EffectMetric, group: str, values: dict[str, float], n: int, note: str) -> Row:
-    """Put one row of the table together."""
-    return {
-        "metric": metric.name,
-        "group": group,
-        **values,
-        "better": metric.better,
-        "ideal": float(metric.ideal),
-        "n": n,
-        "note": note,
-    }
