@@ -1,5 +1,7 @@
 from importlib.metadata import version as installed_version
 
+from scdit.tl._challenge import CHALLENGE
+from scdit.tl._effect_metrics import EFFECT_METRICS
 from scdit.tl._metrics import METRICS
 
 project = "scdit"
@@ -32,12 +34,19 @@ typehints_defaults = "comma"
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
-rows = [
-    f"| `{m.name}` | {m.about.replace('|', chr(92) + '|')} | {m.better} |"
-    for m in METRICS.values()
-]
+
+
+def metrics_table(metrics):
+    """A Markdown table of metrics."""
+    rows = [
+        f"| `{m.name}` | {m.about.replace('|', chr(92) + '|')} | {m.better} |" for m in metrics
+    ]
+    return "\n".join(["| metric | what it measures | better |", "|---|---|---|", *rows])
+
+
 myst_substitutions = {
-    "metrics": "\n".join(["| metric | what it measures | better |", "|---|---|---|", *rows])
+    "metrics": metrics_table(METRICS.values()),
+    "effect_metrics": metrics_table([*EFFECT_METRICS, *CHALLENGE]),
 }
 
 html_theme = "sphinx_book_theme"

@@ -6,6 +6,7 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 import scdit
 from scdit.tl._challenge import CHALLENGE
@@ -287,6 +288,30 @@ def test_bad_arguments(change, error, message):
         scdit.tl.evaluate_effects(REAL, draw(2, n=5), **KEYS | change)
 
 
+def test_cells_without_rows_or_with_unequal_names():
+    empty = REAL[:0].copy()
+    with pytest.raises(ValueError, match="no cells of 'ctrl'. It has: none"):
+        scdit.tl.evaluate_effects(empty, REAL, **KEYS)
+    twice = REAL.copy()
+    twice.var_names = ["gene"] * N_GENES
+    with pytest.raises(ValueError, match="`real.var_names` repeats names"):
+        scdit.tl.evaluate_effects(twice, REAL, **KEYS)
+
+
+def test_order_and_kind_of_matrix_do_not_matter():
+    made = draw(2, n=20)
+    other = made[:, ::-1].copy()
+    other.X = sp.csc_matrix(other.X).astype(np.int64)
+    real = REAL.copy()
+    real.layers["counts"], real.X = real.X, np.log1p(real.X)
+    first = judge(made)
+    second = judge(other, real=real, layer="counts")
+    pd.testing.assert_frame_equal(first, second)
+    # the rows of a metric are the same whichever others are asked for
+    alone = judge(made, metrics=["cosine"])
+    pd.testing.assert_frame_equal(alone, first.loc[["cosine"]])
+
+
 def test_bad_cells():
     small = draw(2, n=20)
     logs = small.copy()
@@ -339,6 +364,13 @@ def test_the_virtual_cell_challenge():
     assert weak.loc["vcc_expression_error", "value"] == pytest.approx(0.25, abs=0.1)
     assert weak.loc["vcc_lfc_error", "value"] == pytest.approx(0.5, abs=0.1)
     assert "they predict means" in right.loc["vcc_lfc_error", "note"]
+    # without any effect, no side is told apart by noise that it shares with the truth
+    scores = [
+        judge(draw(10 + i, strength=0, n=40), draw(20 + i, strength=0, n=40), metrics=VCC[:1])
+        for i in range(8)
+    ]
+    mean = sum(score[["value", "floor", "no_effect"]] for score in scores) / len(scores)
+    assert (mean - 0.5).abs().max().max() < 0.25
     alone = judge(draw(6, types="A"), real=draw(7, types="A"), metrics=VCC[:1])
     assert alone["note"].tolist() == ["needs two labels to tell apart"]
 

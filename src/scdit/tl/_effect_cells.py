@@ -260,7 +260,7 @@ def _conditions(adata: AnnData, name: str, key: str, *values: str) -> np.ndarray
     for value in values:
         if value not in known:
             raise ValueError(
-                f"`{name}.obs[{key!r}]` has no cells of {value!r}. It has: {shortened(known)}"
-                + did_you_mean(value, known)
+                f"`{name}.obs[{key!r}]` has no cells of {value!r}. It has: "
+                f"{shortened(known) or 'none'}" + did_you_mean(value, known)
             )
     return column

@@ -72,14 +72,18 @@ def effect_rows(
     ours = [metric for metric in metrics if isinstance(metric, EffectMetric)]
     splits = [draw_split(cells, n_genes, first) for _ in range(SPLITS)] if ours else []
     found: dict[str, Values] = {}
+    refused: dict[str, str] = {}
     if len(ours) < len(metrics) and is_installed():
-        found = challenge(cells, second)
+        found, refused = challenge(cells, [metric.name for metric in metrics], second)
     rows: list[Row] = []
     for metric in metrics:
         if isinstance(metric, EffectMetric):
             labels = [_measure(metric, splits, cells, label) for label in cells.labels]
         elif found:
-            labels = [_measured(metric, found[metric.name], cells, x) for x in cells.labels]
+            labels = [
+                _measured(metric, found[metric.name], cells, label, refused.get(label, ""))
+                for label in cells.labels
+            ]
         else:
             rows.append(_row(metric, ALL, dict.fromkeys(SIDES, NAN), 0, NEEDED))
             continue
@@ -87,7 +91,9 @@ def effect_rows(
     return rows
 
 
-def _measured(metric: ChallengeMetric, found: Values, cells: EffectCells, label: str) -> Row:
+def _measured(
+    metric: ChallengeMetric, found: Values, cells: EffectCells, label: str, refused: str
+) -> Row:
     """The row of one label of a metric that cell-eval2 computed."""
     values = dict.fromkeys(SIDES, NAN) | found.get(label, {})
     if cells.lacking(label):
@@ -95,7 +101,7 @@ def _measured(metric: ChallengeMetric, found: Values, cells: EffectCells, label:
     elif label not in found:
         note = "needs two labels to tell apart"
     elif np.isnan([values["value"], values["floor"]]).any():
-        note = "not defined for these cells, for example without DE genes"
+        note = refused or "not defined for these cells, for example without DE genes"
     else:
         note = NO_CELLS
     return _row(metric, label, values, cells.size(label), note)

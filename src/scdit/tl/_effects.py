@@ -123,9 +123,10 @@ def evaluate_effects(
       means for the other types contain this type.
 
     - ``vcc_...``: the six metrics of the Virtual Cell Challenge 2026. They need the package
-      cell-eval2 (``pip install 'scdit[effects]'``). Each type is a panel of its own, except for
-      ``vcc_discrimination``, which compares the effects on types. Cells are cut once. As in the
-      challenge, predicted and real effects share their control.
+      cell-eval2 (``pip install 'scdit[effects]'``). Each type is a panel of its own, whose
+      control predicted and real effects share, as in the challenge. ``vcc_discrimination``
+      compares the effects on the types, without a shared control. Cells are cut once, and the
+      values are not rescaled as scores of the challenge are.
 
     Examples
     --------
