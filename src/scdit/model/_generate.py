@@ -128,6 +128,10 @@ class GenerateMixin(SamplingMixin):
 
         Notes
         -----
+        Of a combination of categories that no training cell has, states are generated for one that
+        training cells have, with most categories the same and the label first among these. The codec
+        then moves them as :meth:`translate` does: effects of conditions add up.
+
         ``anndata.concat`` makes float64 of int32 beside float32, which doubles the memory. Give the new
         counts the type of the real ones first, ``new.X = new.X.astype(adata.X.dtype)``.
 
