@@ -164,11 +164,14 @@ class DiffusionMixin(nn.Module):
         c: Coefficients,
         codes: Mapping[str, Tensor],
         keep: Collection[str] | None = None,
+        which: Tensor | None = None,
     ) -> Tensor:
         """Prediction (cells, n_state) of a network, or of the head that it informs."""
         if self.head is None:
-            return network(x, t, codes, keep)
-        return self.head(lambda estimate: network(estimate, t, codes, keep), self.prediction, x, c)
+            return network(x, t, codes, keep, which)
+        return self.head(
+            lambda estimate: network(estimate, t, codes, keep, which), self.prediction, x, c
+        )
 
     @torch.inference_mode()
     def sample(
@@ -227,12 +230,16 @@ class DiffusionMixin(nn.Module):
         def draw(*key: int) -> Tensor:
             return self._to_device(noise.normal(cells.start, cells.stop, self.codec.n_state, *key))
 
+        start = draw(STATE)
+        shared, which = _distinct(codes, len(start))
+
         def denoise(x: Tensor, t: float) -> tuple[Tensor, Tensor]:
-            now = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
+            now = torch.full((1,), t, dtype=x.dtype, device=x.device)
             c = self.schedule(torch.tensor([t], dtype=torch.float64)).to(x)  # (1, 1): of all cells
 
             def network(keep: Collection[str]) -> Tensor:
-                return self._predict(self.ema, x, now, c, codes, [*keep, *self.context_names])
+                shown = [*keep, *self.context_names]
+                return self._predict(self.ema, x, now, c, shared, shown, which)
 
             output = guide(network, self.condition_names, guidance_scale)
             x0, eps = convert(self.prediction, output, x, c)
@@ -243,7 +250,6 @@ class DiffusionMixin(nn.Module):
                 eps = (x - c.alpha * x0) / c.sigma
             return x0, eps
 
-        start = draw(STATE)
         yield start
         yield from sampling_path(
             sampler,
@@ -257,3 +263,16 @@ class DiffusionMixin(nn.Module):
 
     def _to_device(self, array) -> Tensor:
         return torch.from_numpy(array).to(self.device)
+
+
+def _distinct(codes: Mapping[str, Tensor], n: int) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The different combinations of categories, and which of them each of `n` cells has.
+
+    Numbers differ from cell to cell: with these, and with one combination for all, there is None.
+    """
+    if any(code.is_floating_point() for code in codes.values()):
+        return dict(codes), None
+    if not codes:
+        return {}, None
+    rows, which = torch.unique(torch.stack(list(codes.values())), dim=1, return_inverse=True)
+    return dict(zip(codes, rows, strict=True)), None if rows.shape[1] == 1 else which

@@ -31,11 +31,11 @@ class DiTBlock(nn.Module):
         )
         self.modulation = _zero(nn.Linear(width, 6 * width))
 
-    def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        """Transform tokens `x` (cells, tokens, width) given conditions `c` (cells, width)."""
+    def forward(self, x: Tensor, c: Tensor, which: Tensor | None = None) -> Tensor:
+        """Transform tokens `x` (cells, tokens, width) given conditions, see :func:`_of_each`."""
         # each (cells, 1, width), the same for all tokens
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (
-            self.modulation(F.silu(c)).unsqueeze(1).chunk(6, dim=-1)
+            _of_each(self.modulation(F.silu(c)), which).unsqueeze(1).chunk(6, dim=-1)
         )
         x = x + gate_a * self._attend(_modulate(self.norm_attention(x), shift_a, scale_a))
         return x + gate_m * self.mlp(_modulate(self.norm_mlp(x), shift_m, scale_m))
@@ -123,6 +123,7 @@ class DiT(nn.Module):
         t: Tensor,
         codes: Mapping[str, Tensor],
         keep: Collection[str] | None = None,
+        which: Tensor | None = None,
     ) -> Tensor:
         """Predict noise, data or velocity.
 
@@ -131,23 +132,31 @@ class DiT(nn.Module):
         x
             Noisy states (cells, n_state).
         t
-            Times (cells,) in [0, 1].
+            Times in [0, 1]: (cells,), or (groups,) where cells share them.
         codes, keep
-            See :meth:`scdit.nn.ConditionEmbedding.forward`.
+            Conditions of as many, see :meth:`scdit.nn.ConditionEmbedding.forward`.
+        which
+            The group of each cell, (cells,), so that what all its cells have in common is computed once.
+            None where each cell is its own, or all are of one.
 
         Returns
         -------
         Tensor (cells, n_outputs * n_state).
         """
-        c = self.time(t) + self.conditions(codes, keep)  # (cells, width)
+        c = self.time(t) + self.conditions(codes, keep)  # (groups, width)
         tokens = self.tokens.tokenise(x) + self.position  # (cells, n_tokens, width)
         for block in self.blocks:
-            tokens = block(tokens, c)
-        shift, scale = self.modulation(F.silu(c)).unsqueeze(1).chunk(2, dim=-1)
+            tokens = block(tokens, c, which)
+        shift, scale = _of_each(self.modulation(F.silu(c)), which).unsqueeze(1).chunk(2, dim=-1)
         out = self.tokens.read_out(_modulate(self.norm(tokens), shift, scale))
         # the best linear prediction at each time, so that the blocks learn the rest
-        gain, offset = self.skip(F.silu(c)).chunk(2, dim=-1)
+        gain, offset = _of_each(self.skip(F.silu(c)), which).chunk(2, dim=-1)
         return out + gain * x.repeat(1, self.n_outputs) + offset
+
+
+def _of_each(rows: Tensor, which: Tensor | None) -> Tensor:
+    """Rows (groups, n) of the group of each cell, (cells, n); (1, n) is of all cells."""
+    return rows if which is None else rows[which]
 
 
 def _modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
