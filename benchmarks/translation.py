@@ -76,6 +76,7 @@ def main() -> None:
     wish = {"covariates": {args.condition: args.value}, "rng": 0, "silent": True}
     made = {
         "translated": model.translate(control, **wish),
+        "translated, depth drawn": model.translate(control, library_size="empirical", **wish),
         "generated": model.generate(labels=control.obs[args.labels].astype(str).tolist(), **wish),
         "control cells": control,
     }
