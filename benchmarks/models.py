@@ -93,7 +93,7 @@ def decode(model: scdit.SCDiT, latent: np.ndarray, library: np.ndarray) -> AnnDa
     state = torch.zeros(len(latent), module.codec.n_state)
     state[:, : latent.shape[1]] = torch.from_numpy(latent)
     state = module.codec.with_library_size(state, {"rna": torch.from_numpy(library).float()})
-    counts = module.draw_counts(state, range(len(state)), KeyedNoise(0))["rna"]
+    counts = module.draw_counts(state, range(len(state)), KeyedNoise(0))
     return AnnData(sp.csr_matrix(counts.numpy()), var=model.adata.var)
 
 
@@ -128,7 +128,7 @@ def resampler(model: scdit.SCDiT) -> Callable[[np.ndarray, int], np.ndarray]:
             cells = range(len(rows))[i : i + 1_000]
             part = slice(cells.start, cells.stop)
             known = {name: code[part] for name, code in own.items()}
-            parts.append(module.draw_counts(state[part], cells, noise, known)["rna"].numpy())
+            parts.append(module.draw_counts(state[part], cells, noise, known).numpy())
         return np.concatenate(parts)
 
     return draw

@@ -91,7 +91,7 @@ def test_guidance_of_one_is_the_conditional_network_bit_for_bit(model):
         *_, last = type(module).path(Module(), codes, range(64), noise, times)
         expected = module.draw_counts(module.unstandardise(last), range(64), noise, codes)
     assert len(calls) == 20  # one pass
-    np.testing.assert_array_equal(new.X.toarray(), expected["rna"].numpy())
+    np.testing.assert_array_equal(new.X.toarray(), expected.numpy())
 
 
 def test_depth_acts_as_thinning_does(model):

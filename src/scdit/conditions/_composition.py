@@ -23,11 +23,20 @@ class Composition:
     codes
         Code (int64) or value (float64) of every training cell in each condition, by name, (cells,).
     library_size
-        Total counts of every training cell, float64 (cells,).
+        Total counts of every training cell, float64 (cells,); of several assays (cells, assays), NaN
+        where a cell lacks one.
     """
 
     codes: dict[str, np.ndarray]
     library_size: np.ndarray
+
+    def of_assay(self, i: int) -> Composition:
+        """The cells that have one of several assays, with their library sizes there."""
+        if self.library_size.ndim == 1:
+            return self
+        size = self.library_size[:, i]
+        has = np.isfinite(size)
+        return Composition({name: code[has] for name, code in self.codes.items()}, size[has])
 
     def draw(self, given: Mapping[str, np.ndarray], numbers: np.ndarray) -> np.ndarray:
         """Indices of training cells (n,), each drawn among those that share the given conditions.

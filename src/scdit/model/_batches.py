@@ -29,6 +29,8 @@ class Cells:
         Counts (cells, genes), in the model's order of genes.
     codes
         Codes (cells,) of each condition, by its internal name; None to look at the counts alone.
+    present
+        Whether they have each assay, bool (cells, assays); None where all have all.
     obs_names
         Names of the cells.
     genes
@@ -41,6 +43,7 @@ class Cells:
 
     counts: sp.csr_matrix
     codes: dict[str, np.ndarray] | None
+    present: np.ndarray | None
     obs_names: pd.Index
     genes: pd.Index
     places: np.ndarray
@@ -52,7 +55,14 @@ class Cells:
     def take(self, rows: np.ndarray) -> Cells:
         """Some of the cells, by position; a cell may be taken more than once."""
         codes = None if self.codes is None else {k: code[rows] for k, code in self.codes.items()}
-        return replace(self, counts=self.counts[rows], codes=codes, obs_names=self.obs_names[rows])
+        present = None if self.present is None else self.present[rows]
+        return replace(
+            self,
+            counts=self.counts[rows],
+            codes=codes,
+            present=present,
+            obs_names=self.obs_names[rows],
+        )
 
     def columns(self, gene_list: Sequence[str] | None) -> tuple[np.ndarray, pd.Index]:
         """Positions in the model's order and names of the genes to return.

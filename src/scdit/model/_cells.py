@@ -16,14 +16,25 @@ from torch import Tensor
 from scdit._checks import check_class, check_int, check_rows, shown, users_stacklevel
 from scdit.codec import LatentCodec
 from scdit.conditions import Category, Condition, Number
+from scdit.model._assays import AssaysMixin
 from scdit.model._batches import Cells, Encoded, codes_on_device, unknown_codes
 from scdit.model._counts import align_genes, check_counts, read_counts
-from scdit.module import RNA, SCDiTModule
+from scdit.model._modalities import presence
+from scdit.module import SCDiTModule
 
+# methods that look at the counts of genes and at no others
+_GENES_ONLY = (
+    "get_normalized_expression",
+    "differential_expression",
+    "posterior_predictive_sample",
+    "get_likelihood_parameters",
+    "get_elbo",
+    "get_reconstruction_error",
+)
 BATCH = "batch"  # name of the condition in scvi's registry
 
 
-class CellsMixin:
+class CellsMixin(AssaysMixin):
     """What methods share that look at cells of an AnnData through the latent codec."""
 
     adata: AnnData | None
@@ -67,16 +78,20 @@ class CellsMixin:
             Whether the cells are to be moved to other batches, for which their own must be known.
         """
         self._require_latent_codec(method)
+        if self._modalities and method in _GENES_ONLY:
+            raise ValueError(
+                f"{method} is there for models of genes alone, not of several modalities"
+            )
         batch_size = check_int(
             "batch_size", settings.batch_size if batch_size is None else batch_size
         )
         if adata is None and self.adata is None:
             raise ValueError("this model was loaded without data: pass adata=")
-        given = check_class("adata", self.adata if adata is None else adata, AnnData)
+        given = check_class("adata", self.adata if adata is None else self._joined(adata), AnnData)
         rows = check_rows("indices", indices, given.n_obs)
         if not len(rows):
             raise ValueError("indices selects no cells")
-        layer, genes = self.registry["setup_args"]["layer"], pd.Index(self.get_var_names())
+        layer, genes = self._layer, pd.Index(self.get_var_names())
         if translated and (batch := self._batch_condition("transform_batch").key) not in given.obs:
             raise ValueError(
                 f"adata.obs has no column {batch!r}: to move cells to another batch, their own must be "
@@ -87,11 +102,13 @@ class CellsMixin:
         aligned = align_genes(given, genes)
         check_counts(aligned, layer)
         counts = read_counts(aligned, layer)
+        present = presence(given, self._modalities)
         places = genes.get_indexer(given.var_names)
         places = places[places >= 0]
         return Cells(
             counts if indices is None else counts[rows],
             self._observed_codes(given.obs, rows) if conditions else None,
+            None if present is None else present[rows],
             given.obs_names[rows],
             genes[places],
             places,
@@ -122,11 +139,16 @@ class CellsMixin:
         for start in range(0, len(cells), cells.batch_size):
             rows = range(start, min(start + cells.batch_size, len(cells)))
             dense = cells.counts[rows.start : rows.stop].toarray().astype(np.float32)
-            counts = {RNA: torch.from_numpy(dense).to(module.device)}
+            counts = module.by_assay(torch.from_numpy(dense).to(module.device))
             codes = None
             if cells.codes is not None:
                 codes = codes_on_device(cells.codes, rows, module.device)
-            mean, sd = module.codec.encode(counts, codes)
+            present = None
+            if cells.present is not None:
+                has = torch.from_numpy(cells.present[rows.start : rows.stop]).to(module.device)
+                present = dict(zip(module.n_features, has.unbind(1), strict=True))
+            absence = () if present is None else (present,)
+            mean, sd = module.codec.encode(counts, codes, *absence)
             yield Encoded(rows, counts, codes, mean, sd)
 
     def _in_batch(

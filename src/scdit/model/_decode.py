@@ -16,20 +16,17 @@ from scdit.conditions import (
     Composition,
     LibrarySize,
     conditions_like,
-    describe_library_size,
-    lengths_of,
     name_requests,
     resolve_codes,
-    resolve_library_sizes,
     resolve_n,
 )
 from scdit.diffusion import KeyedNoise
+from scdit.model._assays import lengths_of_all
 from scdit.model._batches import codes_on_device, unknown_codes
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
 from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER
-from scdit.module import RNA
 
 
 class DecodeMixin(CellsMixin):
@@ -112,7 +109,8 @@ class DecodeMixin(CellsMixin):
             check_class("conditions", conditions, pd.DataFrame, Mapping)
             conditions = conditions_like(self._conditions, conditions, None)
         requests = name_requests(self._conditions, None, None, None, conditions)
-        resolve_n(n, requests, lengths_of(library_size))
+        sizes_wanted = self._sizes_by_assay(library_size)
+        resolve_n(n, requests, lengths_of_all(sizes_wanted))
 
         noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
         named = [c for c in self._conditions if requests.get(c.key) is not None]
@@ -123,8 +121,8 @@ class DecodeMixin(CellsMixin):
             noise.uniform_per_cell(n, CONDITIONS),
             noise.generator(ORDER),
         )
-        sizes = resolve_library_sizes(
-            library_size, composition, given, noise.uniform_per_cell(n, LIBRARY)
+        sizes = self._resolved_sizes(
+            sizes_wanted, composition, given, noise.uniform_per_cell(n, LIBRARY)
         )
         codes = {
             c.name: c.standardise(given[c.name]) if c.name in given else unknown_codes(c, n)
@@ -137,33 +135,35 @@ class DecodeMixin(CellsMixin):
                 cells = range(start, min(start + batch_size, n))
                 vectors = torch.from_numpy(states[start : cells.stop]).to(device)
                 # a depth to be replaced by that of the library size
-                state = torch.cat([vectors, torch.zeros_like(vectors[:, :1])], dim=1)
-                wanted = torch.from_numpy(np.asarray(sizes)[start : cells.stop]).to(state)
-                state = codec.with_library_size(state, {RNA: wanted})
+                depths = vectors.new_zeros(len(vectors), codec.n_state - codec.n_latent)
+                state = self._with_sizes(torch.cat([vectors, depths], dim=1), sizes, cells)
                 told = codes_on_device(codes, cells, device)
                 if expected:
-                    parts.append(codec.decode(state, told)[RNA].mean().cpu().numpy())
+                    decoded = codec.decode(state, told)
+                    means = [decoded[name].mean() for name in self.module.n_features]
+                    parts.append(torch.cat(means, dim=1).cpu().numpy())
                 else:
-                    drawn = self.module.draw_counts(state, cells, noise, told)[RNA]
+                    drawn = self.module.draw_counts(state, cells, noise, told)
                     parts.append(sp.csr_matrix(as_integers(drawn)))
         settings = {
-            "library_size": describe_library_size(library_size),
+            "library_size": self._described_sizes(sizes_wanted),
             "expected": expected,
             "conditions": [c.key for c in named],
             "rng": str(noise.seed),
         }
         common = f"{self.run_token_};{noise.seed};decode;{expected}"
-        own = [*given.values(), np.asarray(sizes), *states.T]
+        own = [*given.values(), *sizes.values(), *states.T]
         obs = pd.DataFrame(
             {c.key: c.decode(given[c.name]) for c in named}, index=cell_names(common, own, n)
         )
         obs[GENERATED] = True
-        return AnnData(
+        new = AnnData(
             X=np.concatenate(parts) if expected else sp.vstack(parts, format="csr"),
             obs=obs,
             var=self.var_.copy(),
             uns={"scdit": settings},
         )
+        return self._as_given(new)
 
 
 def _latent_vectors(latent: Any, n_latent: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-import torch
 from anndata import AnnData
+from mudata import MuData
 
 from scdit._checks import check_bool, check_int, check_rng
 from scdit._progress import progress
@@ -19,19 +19,16 @@ from scdit.conditions import (
     LibrarySize,
     Request,
     conditions_like,
-    describe_library_size,
-    lengths_of,
     name_requests,
     names_of_rows,
     resolve_codes,
-    resolve_library_sizes,
     resolve_n,
 )
 from scdit.diffusion import KeyedNoise
-from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
+from scdit.model._assays import lengths_of_all
+from scdit.model._depths import as_integers, warn_of_depths
 from scdit.model._names import cell_names
 from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER, SamplingMixin
-from scdit.module import RNA
 
 # settings of a call that its cells depend on
 _IN_NAMES = ("rng", "sampler", "n_steps", "spacing", "eta", "guidance_scale")
@@ -54,17 +51,17 @@ class GenerateMixin(SamplingMixin):
         batch: Request = None,
         covariates: Mapping[str, Request] | None = None,
         conditions: pd.DataFrame | None = None,
-        like: AnnData | None = None,
+        like: AnnData | MuData | None = None,
         sampler: str = "ab2",
         n_steps: int | None = None,
         spacing: str = "uniform",
         eta: float | None = None,
         guidance_scale: float | Mapping[str, float] = 1.0,
-        library_size: LibrarySize = "model",
+        library_size: LibrarySize | Mapping[str, LibrarySize] = "model",
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
         batch_size: int = 512,
         silent: bool = False,
-    ) -> AnnData:
+    ) -> AnnData | MuData:
         """Generate new cells.
 
         Parameters
@@ -107,7 +104,8 @@ class GenerateMixin(SamplingMixin):
             training cells with the same conditions), one number, one number per cell, or
             ``("lognormal", mean, sd)``, the mean and standard deviation of their natural logarithm. The
             counts are drawn around it; at a few counts per cell some
-            cells are empty.
+            cells are empty. With several modalities, a mapping from their names to such: ``{"rna": 5000,
+            "prot": "empirical"}``.
         rng
             Seed or generator, see :func:`numpy.random.default_rng`; a generator is advanced. The
             same seed and `batch_size` give the same cells, bit for bit, on one machine. Everything that
@@ -121,7 +119,7 @@ class GenerateMixin(SamplingMixin):
 
         Returns
         -------
-        AnnData of `n` cells and the training genes: integer counts in ``X`` (CSR, int32), the
+        AnnData of `n` cells and the training genes, or MuData of the training modalities: integer counts in ``X`` (CSR, int32), the
         conditions in ``obs`` under their own names and categories, ``obs["scdit_generated"]`` (True),
         the training ``var``, and ``uns["scdit"]`` with the settings of this call. Its ``"rng"`` is the
         seed that repeats the call, also where none was given.
@@ -153,10 +151,11 @@ class GenerateMixin(SamplingMixin):
         times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
         check_int("batch_size", batch_size)
         check_bool("silent", silent)
-        library_size = self._library_size(library_size)
+        wanted = self._sizes_by_assay(library_size)
+        like = None if like is None else self._joined(like)
         table = conditions_like(self._conditions, conditions, like)
         requests = name_requests(self._conditions, labels, batch, covariates, table)
-        lengths = lengths_of(library_size)
+        lengths = lengths_of_all(wanted)
         if like is not None:  # which a model without conditions takes no column of
             lengths["like"] = like.n_obs
         n = resolve_n(n, requests, lengths)
@@ -171,11 +170,9 @@ class GenerateMixin(SamplingMixin):
             noise.uniform_per_cell(n, CONDITIONS),
             noise.generator(ORDER),
         )
-        sizes = resolve_library_sizes(
-            library_size, composition, codes, noise.uniform_per_cell(n, LIBRARY)
+        sizes = self._resolved_sizes(
+            wanted, composition, codes, noise.uniform_per_cell(n, LIBRARY)
         )
-        if sizes is not None:
-            warn_of_sizes(sizes, composition.library_size)
 
         seen, moved = self._seen_codes(codes, composition, noise)
         scale = options["guidance_scale"]
@@ -189,10 +186,8 @@ class GenerateMixin(SamplingMixin):
             if seen is not moved:
                 ends = (self._codes_to_decode(x, scale) for x in (shown, to))
                 state = module.codec.translate(state, *ends)
-            if sizes is not None:
-                given = torch.from_numpy(sizes[start : cells.stop]).to(state)
-                state = module.codec.with_library_size(state, {RNA: given})
-            drawn = module.draw_counts(state, cells, noise, told)[RNA]
+            state = self._with_sizes(state, sizes, cells)
+            drawn = module.draw_counts(state, cells, noise, told)
             counts.append(sp.csr_matrix(as_integers(drawn)))
             for name, layer in module.codec.layers(state).items():
                 layers[name].append(sp.csr_matrix(layer.cpu().numpy()))
@@ -207,28 +202,29 @@ class GenerateMixin(SamplingMixin):
             "guidance_scale": dict(guidance_scale)
             if isinstance(guidance_scale, Mapping)
             else float(guidance_scale),
-            "library_size": describe_library_size(library_size),
+            "library_size": self._described_sizes(wanted),
             # as text: a seed may be too long for the integers of an h5ad file
             "rng": str(noise.seed),
             "batch_size": batch_size,
             "conditions": [condition.key for condition in self._conditions],
         }
         x = sp.vstack(counts, format="csr")
-        if sizes is None:
-            warn_of_depths(x, composition.library_size)
+        for i, (assay, part) in enumerate(module.by_assay(x).items()):
+            if assay not in sizes:
+                warn_of_depths(part, composition.of_assay(i).library_size)
         if names is None:
             # the batch size is not a part of it, which changes one count in a hundred thousand
             common = [
                 self.run_token_,
                 *(f"{k}={v}" for k, v in settings.items() if k in _IN_NAMES),
             ]
-            own = [*codes.values(), *([] if sizes is None else [sizes])]
+            own = [*codes.values(), *sizes.values()]
             names = cell_names(";".join(common), own, n)
         obs = self._obs(codes, names)
         obs[GENERATED] = True
         new = AnnData(X=x, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
         new.layers.update({k: sp.vstack(parts, format="csr") for k, parts in layers.items()})
-        return new
+        return self._as_given(new)
 
 
 def _version() -> str:

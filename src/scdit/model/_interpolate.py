@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
+from mudata import MuData
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
@@ -21,7 +22,6 @@ from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
 from scdit.model._sampling import GENERATED, SamplingMixin
-from scdit.module import RNA
 from scdit.nn import DROPPED
 
 End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray
@@ -51,7 +51,7 @@ class InterpolateMixin(SamplingMixin):
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
         batch_size: int = 512,
         silent: bool = False,
-    ) -> AnnData:
+    ) -> AnnData | MuData:
         """Cells on the way from `a` to `b`.
 
         The states of `n` cells of each end are followed along the probability flow of the model some
@@ -122,10 +122,10 @@ class InterpolateMixin(SamplingMixin):
         for first in range(0, len(states), batch_size):
             cells = range(first, min(first + batch_size, len(states)))
             x = torch.from_numpy(states[first : cells.stop]).to(self.module.device)
-            state, told = self.module.unstandardise(x), self._codes_of(cells, codes, None)
+            state, told = self.module.unstandardise(x), self._codes_of(cells, codes, {})
             for name, share in shares.items():
                 told[name] = torch.from_numpy(share[first : cells.stop]).to(state)
-            drawn = self.module.draw_counts(state, cells, noise, told)[RNA]
+            drawn = self.module.draw_counts(state, cells, noise, told)
             counts.append(sp.csr_matrix(as_integers(drawn)))
             bar.update(len(cells))
         bar.close()
@@ -145,7 +145,8 @@ class InterpolateMixin(SamplingMixin):
             },
             index=names,
         )
-        return AnnData(sp.vstack(counts, format="csr"), obs=obs, var=self.var_.copy())
+        new = AnnData(sp.vstack(counts, format="csr"), obs=obs, var=self.var_.copy())
+        return self._as_given(new)
 
     def _named(self, end: End) -> dict[str, str | float]:
         """The conditions that an end names, checked."""
@@ -177,7 +178,7 @@ class InterpolateMixin(SamplingMixin):
             )
             start = rng.standard_normal((n, self.module.codec.n_state), dtype=np.float32)
             return self._flow(start, codes, False, batch_size, turn=1.0)
-        adata = end if isinstance(end, AnnData) else None
+        adata = self._joined(end) if isinstance(end, AnnData | MuData) else None
         if adata is not None:
             rows = np.arange(adata.n_obs)
         elif self.adata is None:
@@ -236,7 +237,7 @@ class InterpolateMixin(SamplingMixin):
         for first in range(0, len(x), batch_size):
             rows = slice(first, first + batch_size)
             part = x[rows].astype(np.float32)
-            told = self._codes_of(range(first, first + len(part)), codes, None)
+            told = self._codes_of(range(first, first + len(part)), codes, {})
             start: Any = _Start(part)
             path = self.module.path(told, range(len(part)), start, times, sampler="heun")
             *_, last = path

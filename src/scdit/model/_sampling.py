@@ -16,15 +16,14 @@ from scdit.codec import LatentCodec
 from scdit.conditions import (
     Composition,
     Condition,
-    LibrarySize,
     Request,
     name_requests,
     resolve_codes,
-    resolve_library_sizes,
     resolve_n,
 )
 from scdit.diffusion import SAMPLERS, SPACINGS, KeyedNoise, sampler_names, time_grid
-from scdit.module import SCDiTModule
+from scdit.model._assays import AssaysMixin
+from scdit.module import RNA, SCDiTModule
 from scdit.nn import dropped_code
 
 # purposes of random numbers: each cell's conditions and library size, the order of combined requests,
@@ -35,7 +34,7 @@ _MAX_GUIDANCE, _MAX_STEPS = 100.0, 10_000
 _DEFAULT_STEPS = {"ab2": 20, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
 
 
-class SamplingMixin:
+class SamplingMixin(AssaysMixin):
     """Adds :meth:`denoising_path` to the model, and what :class:`GenerateMixin` needs besides."""
 
     module: SCDiTModule
@@ -90,8 +89,8 @@ class SamplingMixin:
             noise.uniform_per_cell(n, CONDITIONS),
             noise.generator(ORDER),
         )
-        sizes = resolve_library_sizes(
-            self._library_size("model"), composition, codes, noise.uniform_per_cell(n, LIBRARY)
+        sizes = self._resolved_sizes(
+            self._sizes_by_assay("model"), composition, codes, noise.uniform_per_cell(n, LIBRARY)
         )
         cells = range(n)
         states = list(
@@ -130,13 +129,8 @@ class SamplingMixin:
             {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=names
         )
 
-    def _library_size(self, request: LibrarySize) -> LibrarySize:
-        """The request as it can be met: the states of some codecs have no library size."""
-        is_model = isinstance(request, str) and request == "model"
-        return "empirical" if is_model and self.module.context_names else request
-
     def _codes_of(
-        self, cells: range, codes: Mapping[str, np.ndarray], sizes: np.ndarray | None
+        self, cells: range, codes: Mapping[str, np.ndarray], sizes: Mapping[str, np.ndarray]
     ) -> dict[str, torch.Tensor]:
         """All that the denoiser is told of a range of cells, on the module's device."""
         rows, device = slice(cells.start, cells.stop), self.module.device
@@ -145,7 +139,7 @@ class SamplingMixin:
             for c in self._conditions
         }
         for name in self.module.context_names:
-            wanted = torch.from_numpy(np.asarray(sizes)[rows]).to(device)
+            wanted = torch.from_numpy(sizes[RNA][rows]).to(device)
             told[name] = self.module.codec.library_code(wanted)
         return told
 

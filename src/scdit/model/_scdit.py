@@ -7,31 +7,30 @@ from typing import Literal
 
 import pandas as pd
 from anndata import AnnData
-from scvi.data import AnnDataManager
+from mudata import MuData
 from scvi.model.base import BaseModelClass
-from scvi.utils import setup_anndata_dsp
 
-from scdit._checks import check_class, check_names, check_number
+from scdit._checks import check_number
 from scdit._torch import steady_torch
 from scdit.conditions import (
-    check_conditions,
-    check_not_taken,
-    condition_fields,
     name_hashes,
     registered_conditions,
 )
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
-from scdit.model._counts import check_adata, check_counts, read_counts
+from scdit.model._counts import read_counts
 from scdit.model._decode import DecodeMixin
 from scdit.model._differential import DifferentialMixin
 from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
+from scdit.model._joint import joint_of
 from scdit.model._likelihood import LikelihoodMixin
 from scdit.model._load import LoadMixin
+from scdit.model._modalities import VAR, Modality
 from scdit.model._names import weights_token
-from scdit.model._registration import CountsField, check_unchanged
+from scdit.model._registration import check_unchanged
 from scdit.model._save import SaveMixin
+from scdit.model._setup import SetupMixin
 from scdit.model._train import TrainMixin
 from scdit.model._translate import TranslateMixin
 from scdit.module import SCDiTModule
@@ -40,6 +39,7 @@ _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() 
 
 
 class SCDiT(
+    SetupMixin,
     TrainMixin,
     GenerateMixin,
     InterpolateMixin,
@@ -63,7 +63,7 @@ class SCDiT(
     Parameters
     ----------
     adata
-        AnnData registered with :meth:`setup_anndata`.
+        AnnData registered with :meth:`setup_anndata`, or MuData registered with :meth:`setup_mudata`.
     registry
         Registry of a saved model, when it is loaded without data.
     codec
@@ -131,7 +131,7 @@ class SCDiT(
 
     def __init__(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         registry: dict | None = None,
         *,
         codec: Literal["latent", "expression"] | None = None,
@@ -157,12 +157,13 @@ class SCDiT(
         ema_decay: float = 0.999,
     ):
         given = {name: value for name, value in locals().items() if name in _ARCHITECTURE}
+        adata = joint_of(adata)
         super().__init__(adata, registry)
-        shape = self.summary_stats.n_cells, self.summary_stats.n_vars
-        counts = None
+        features = self._n_features()
+        shape, counts = (self.summary_stats.n_cells, next(iter(features.values()))), None
         if adata is not None:
             check_unchanged(self.adata_manager)
-            counts = read_counts(adata, self.registry["setup_args"]["layer"])
+            counts = read_counts(adata, self._layer)[:, : shape[1]]
         condition_dropout = check_number("condition_dropout", condition_dropout, 0, 1)
         ema_decay = check_number("ema_decay", ema_decay, 0, 1, open_high=True)
         chosen = resolve_architecture(codec, preset, given, shape, counts)
@@ -171,7 +172,7 @@ class SCDiT(
         self._conditions = registered_conditions(self.registry)
         with steady_torch():  # weights in single precision
             self.module = self._module_cls(
-                self.summary_stats.n_vars,
+                features if self._modalities else shape[1],
                 {c.name: c.n_categories for c in self._conditions},
                 **module_arguments(chosen),
                 condition_dropout=condition_dropout,
@@ -183,91 +184,20 @@ class SCDiT(
             if adata is None
             else adata.var.copy()
         )
+        self.vars_ = {} if adata is None else dict(adata.uns.get(VAR, {}))
         self.name_hashes_ = name_hashes(pd.Index([]) if adata is None else adata.obs_names)
         self.run_token_ = weights_token(self.module)
-
-    # -- data ------------------------------------------------------------------------------------
-
-    @classmethod
-    @setup_anndata_dsp.dedent
-    def setup_anndata(
-        cls,
-        adata: AnnData,
-        layer: str | None = None,
-        labels_key: str | None = None,
-        batch_key: str | None = None,
-        categorical_covariate_keys: Sequence[str] | None = None,
-        continuous_covariate_keys: Sequence[str] | None = None,
-        unlabeled_category: str | None = None,
-        **kwargs,
-    ) -> None:
-        """%(summary)s
-
-        Every column that is named becomes a condition by which cells can be generated.
-
-        Parameters
-        ----------
-        %(param_adata)s
-        layer
-            Layer of raw counts; None for ``adata.X``.
-        labels_key, batch_key
-            Columns of ``adata.obs`` with cell types and batches.
-        categorical_covariate_keys
-            Further categorical columns, such as treatments.
-        continuous_covariate_keys
-            Columns of numbers, such as ages or doses. Transform them first if they span orders of
-            magnitude: what is learnt is smooth in them.
-        unlabeled_category
-            Name for having no label, such as ``"Unknown"``: cells of this label, or with a missing
-            one, are trained on as cells whose label is not known. None if every cell has a label.
-
-        Raises
-        ------
-        KeyError
-            If a layer or column does not exist.
-        TypeError
-            If `adata` is no AnnData, or its matrix is not held in memory.
-        ValueError
-            If the counts are not raw counts, a cell has none, a column has missing values, no
-            numbers or as many labels as cells, or gene names occur twice.
-        """
-        setup_method_args = cls._get_setup_method_args(**locals())
-        check_adata(adata)
-        covariates = check_names("categorical_covariate_keys", categorical_covariate_keys or [])
-        numbers = check_names("continuous_covariate_keys", continuous_covariate_keys or [])
-        if unlabeled_category is not None:
-            check_class("unlabeled_category", unlabeled_category, str)
-            if labels_key is None:
-                raise ValueError("unlabeled_category needs labels_key, the column it is a name in")
-        if adata.is_view:
-            raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
-        for name, key in {"labels_key": labels_key, "batch_key": batch_key}.items():
-            check_class(name, key, str, type(None))
-        check_counts(adata, layer)
-        check_not_taken(adata)
-        check_conditions(
-            adata,
-            [key for key in (labels_key, batch_key, *covariates) if key is not None],
-            numbers,
-            unlabeled=None if labels_key is None else {labels_key: unlabeled_category},
-        )
-        fields = [
-            CountsField(layer),
-            *condition_fields(labels_key, unlabeled_category, batch_key, covariates, numbers),
-        ]
-        manager = AnnDataManager(fields=fields, setup_method_args=setup_method_args)
-        manager.register_fields(adata, **kwargs)
-        cls.register_manager(manager)
 
     # -- use -------------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         module, names = self.module, [str(c) for c in self._conditions]
+        genes = f"{self.summary_stats.n_vars} genes"
         n_parameters = sum(p.numel() for p in self.module.parameters() if p.requires_grad)
         return "\n".join(
             [
                 f"SCDiT model, {'trained' if self.is_trained_ else 'not trained'}",
-                f"  data:       {self.summary_stats.n_cells} cells x {self.summary_stats.n_vars} genes",
+                f"  data:       {self.summary_stats.n_cells} cells x {_sizes(self._modalities) or genes}",
                 f"  conditions: {', '.join(names) or 'none'}",
                 f"  codec:      {module.codec.extra_repr()}",
                 f"  denoiser:   {module.denoiser.extra_repr()}",
@@ -275,3 +205,8 @@ class SCDiT(
                 f"  parameters: {n_parameters:,}",
             ]
         )
+
+
+def _sizes(modalities: Sequence[Modality]) -> str:
+    """Modalities with their numbers of features."""
+    return " + ".join(f"{len(m.features)} {m.name}" for m in modalities)

@@ -15,11 +15,13 @@ from scvi.data import AnnDataManager
 from scdit._checks import check_bool, check_int, check_number
 from scdit._torch import steady_torch
 from scdit.conditions import Condition, Number
+from scdit.model._assays import AssaysMixin
 from scdit.model._counts import read_counts
+from scdit.model._modalities import presence
 from scdit.model._names import weights_token
 from scdit.model._registration import check_unchanged
 from scdit.model._train_arguments import check_plans, check_trainer, per_phase
-from scdit.module import RNA, SCDiTModule
+from scdit.module import SCDiTModule
 from scdit.train import CellDataModule, PhasesRunner, condition_codes
 
 _TRAIN_SIZE = 0.9  # share of the cells, where some are held out
@@ -37,7 +39,7 @@ _CHANGED = (
 )
 
 
-class TrainMixin:
+class TrainMixin(AssaysMixin):
     """Adds :meth:`train` to the model."""
 
     adata: AnnData | None
@@ -152,7 +154,7 @@ class TrainMixin:
                     "validation_size", validation_size, 0, 1, open_high=True
                 )
                 train_size = min(train_size, _TRAIN_SIZE)
-        counts = read_counts(self.adata, self.registry["setup_args"]["layer"])
+        counts = read_counts(self.adata, self._layer)
         cells = CellDataModule(
             counts,
             condition_codes(self.adata_manager, self.module.condition_names),
@@ -160,6 +162,7 @@ class TrainMixin:
             validation_size,
             shuffle_set_split,
             batch_size=batch_sizes[next(iter(phases))],
+            present=presence(self.adata, self._modalities),
         )
         if wished and not (cells.n_val and trainer_kwargs.get("limit_val_batches", 1)):
             raise ValueError(
@@ -188,21 +191,37 @@ class TrainMixin:
                 **trainer_kwargs,
             )
             if not self.is_trained_:
-                self.module.codec.start({RNA: counts[cells.train_idx]})
+                self.module.codec.start(_to_start(self.module, cells))
             runner()
             self.composition_ = self._composition(counts)
             self.run_token_ = weights_token(self.module)
 
     def _composition(self, counts: sp.csr_matrix) -> dict[str, Any]:
-        """Conditions and library sizes of the training cells, see :class:`Composition`."""
+        """Conditions and library sizes of the training cells, see :class:`Composition`.
+
+        Of several assays there is a column of library sizes for each; of an assay that a cell lacks NaN.
+        """
         codes = {
             c.name: self.adata.obs[c.key].to_numpy(np.float64)  # type: ignore[union-attr]
             if isinstance(c, Number)
             else self.adata_manager.get_from_registry(c.name).ravel()
             for c in self._conditions
         }
-        library_size = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+        sizes = [x.sum(axis=1, dtype=np.float64).A1 for x in self.module.by_assay(counts).values()]
+        library_size = sizes[0] if len(sizes) == 1 else np.stack(sizes, axis=1)
+        present = presence(self.adata, self._modalities)
+        if present is not None:
+            library_size = np.where(present, library_size, np.nan)
         return {"codes": codes, "library_size": library_size}
+
+
+def _to_start(module: SCDiTModule, cells: CellDataModule) -> dict[str, sp.csr_matrix]:
+    """Counts (cells, features) of the training cells that have each assay."""
+    counts = module.by_assay(cells.counts[cells.train_idx])
+    if cells.present is None:
+        return counts
+    present = cells.present.numpy()[cells.train_idx]
+    return {name: x[present[:, i]] for i, (name, x) in enumerate(counts.items())}
 
 
 @contextmanager

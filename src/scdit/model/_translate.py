@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 from anndata import AnnData
+from mudata import MuData
 
 from scdit._checks import check_bool, check_int, check_rng, check_rows, listed
 from scdit._progress import progress
@@ -18,20 +19,17 @@ from scdit.conditions import (
     Composition,
     LibrarySize,
     Request,
-    describe_library_size,
-    lengths_of,
     name_requests,
     resolve_codes,
-    resolve_library_sizes,
     resolve_n,
 )
 from scdit.diffusion import KeyedNoise
+from scdit.model._assays import lengths_of_all
 from scdit.model._batches import Cells, codes_on_device
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
 from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER
-from scdit.module import RNA
 
 SOURCE = "source"  # column of obs with the names of the real cells
 _MOST_SAMPLES = 10_000  # of each cell
@@ -47,7 +45,7 @@ class TranslateMixin(CellsMixin):
     @steady_torch()
     def translate(
         self,
-        adata: AnnData | None = None,
+        adata: AnnData | MuData | None = None,
         *,
         labels: Request = None,
         batch: Request = None,
@@ -58,7 +56,7 @@ class TranslateMixin(CellsMixin):
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
         batch_size: int | None = None,
         silent: bool = False,
-    ) -> AnnData:
+    ) -> AnnData | MuData:
         """Real cells as they might be under other conditions.
 
         A latent vector is drawn from what the counts of a cell and its own conditions tell of it. The
@@ -120,7 +118,10 @@ class TranslateMixin(CellsMixin):
         n_samples = check_int("n_samples", n_samples, high=_MOST_SAMPLES)
         check_bool("silent", silent)
         cells = self._cells("translate", adata, indices, batch_size)
-        obs, n = self._obs_of(self.adata if adata is None else adata, indices), len(cells)
+        obs, n = (
+            self._obs_of(self.adata if adata is None else self._joined(adata), indices),
+            len(cells),
+        )
         requests = self._new_conditions(labels, batch, covariates, n, library_size)
         noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
         codes = resolve_codes(
@@ -130,33 +131,39 @@ class TranslateMixin(CellsMixin):
             noise.uniform_per_cell(n, CONDITIONS),
             noise.generator(ORDER),
         )
-        sizes = cells.counts.sum(axis=1, dtype=np.float64).A1
+        sizes = {
+            assay: part.sum(axis=1, dtype=np.float64).A1
+            for assay, part in self.module.by_assay(cells.counts).items()
+        }
         if library_size is not None:
-            sizes = resolve_library_sizes(
-                library_size, composition, codes, noise.uniform_per_cell(n, LIBRARY)
-            )
+            wanted = self._sizes_by_assay(library_size)
+            numbers = noise.uniform_per_cell(n, LIBRARY)
+            sizes |= self._resolved_sizes(wanted, composition, codes, numbers)
         told = {c.name: c.standardise(codes[c.name]) for c in self._conditions}
         counts = self._translated(cells, told, sizes, noise, n_samples, silent)
 
         sample, source = np.repeat(np.arange(n_samples), n), np.tile(cells.obs_names, n_samples)
         common = f"{self.run_token_};{noise.seed};translate"
-        own = [*codes.values(), sizes, pd.util.hash_array(np.asarray(cells.obs_names, object))]
+        own = [
+            *codes.values(),
+            *sizes.values(),
+            pd.util.hash_array(np.asarray(cells.obs_names, object)),
+        ]
         names = cell_names(common, [*(np.tile(x, n_samples) for x in own), sample], len(sample))
         new = {c.key: c.decode(np.tile(codes[c.name], n_samples)) for c in self._conditions}
         columns = {SOURCE: source, "scdit_sample": sample, GENERATED: True}
         settings = {
             "conditions": list(requests),
-            "library_size": "observed"
-            if library_size is None
-            else describe_library_size(library_size),
+            "library_size": "observed" if library_size is None else self._described_sizes(wanted),
             "rng": str(noise.seed),
         }
-        return AnnData(
+        made = AnnData(
             counts,
             obs=pd.DataFrame(new | columns, index=names),
             var=self.var_.copy(),
             uns={"scdit": settings},
         )
+        return self._as_given(made)
 
     def _obs_of(self, adata: AnnData, indices: Sequence[int] | np.ndarray | None) -> pd.DataFrame:
         """The registered columns of the cells, all of which must be there."""
@@ -200,7 +207,8 @@ class TranslateMixin(CellsMixin):
             raise ValueError(
                 "library_size='model' is for generate(); leave it out to keep that of each cell"
             )
-        resolve_n(n, requests, {} if library_size is None else lengths_of(library_size))
+        wanted = {} if library_size is None else self._sizes_by_assay(library_size)
+        resolve_n(n, requests, lengths_of_all(wanted))
         return requests
 
     @torch.inference_mode()
@@ -208,7 +216,7 @@ class TranslateMixin(CellsMixin):
         self,
         cells: Cells,
         told: Mapping[str, np.ndarray],
-        sizes: np.ndarray,
+        sizes: Mapping[str, np.ndarray],
         noise: KeyedNoise,
         n_samples: int,
         silent: bool,
@@ -219,13 +227,12 @@ class TranslateMixin(CellsMixin):
         bar = progress(n * n_samples, "Translating", "cell", silent)
         for part in self._encoded(cells):
             codes = codes_on_device(told, part.rows, module.device)
-            size = torch.from_numpy(sizes[part.rows.start : part.rows.stop]).to(part.mean)
             for sample, made in parts.items():
                 state = module.codec.translate(part.draw(noise, sample), part.codes, codes)
-                state = module.codec.with_library_size(state, {RNA: size})
+                state = self._with_sizes(state, sizes, part.rows)
                 first = sample * n + part.rows.start  # the keys of these cells
-                drawn = module.draw_counts(state, range(first, first + len(size)), noise, codes)
-                made.append(sp.csr_matrix(as_integers(drawn[RNA])))
-                bar.update(len(size))
+                drawn = module.draw_counts(state, range(first, first + len(state)), noise, codes)
+                made.append(sp.csr_matrix(as_integers(drawn)))
+                bar.update(len(state))
         bar.close()
         return sp.vstack([x for made in parts.values() for x in made], format="csr")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from scvi import REGISTRY_KEYS
 from scvi.module.base import BaseModuleClass, LossOutput, auto_move_data
@@ -16,7 +17,8 @@ from scdit.module._compatibility import rename_weights
 from scdit.module._diffusion import COUNTS, DiffusionMixin
 from scdit.nn import CONTINUOUS, drop_conditions
 
-RNA = "rna"  # name of the assay whose counts scvi knows as X
+RNA = "rna"  # name of the assay of genes
+PRESENT = "present"  # in the batches of the data loader: whether cells have each assay
 
 # probability with which the codec is not told a cell's conditions in training: cells whose
 # conditions are not known have states too, and labels do not cut a continuum into islands
@@ -31,10 +33,11 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
 
     Parameters
     ----------
-    n_genes
-        Number of genes.
+    n_features
+        Number of genes; or of features by assay, whose columns stand side by side in the batches of
+        the data loader.
     n_categories
-        Number of categories of each condition, by its name in the batches of the data loader.
+        Number of categories of each condition, by its name in these batches.
     codec, codec_kwargs
         Key of :data:`scdit.codec.CODECS`, and what is passed to it.
     denoiser_kwargs
@@ -55,7 +58,7 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
 
     def __init__(
         self,
-        n_genes: int,
+        n_features: int | Mapping[str, int],
         n_categories: Mapping[str, int],
         *,
         codec: str = "latent",
@@ -68,7 +71,9 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
     ):
         super().__init__()
         self.n_categories = dict(n_categories)
-        self.codec: Any = CODECS[codec](n_genes, n_categories, **codec_kwargs)
+        self.codec: Any = CODECS[codec](n_features, n_categories, **codec_kwargs)
+        alone = isinstance(n_features, int)
+        self.n_features = {RNA: n_features} if alone else dict(n_features)  # type: ignore[arg-type]
         self._add_diffusion(
             n_categories, schedule, prediction, condition_dropout, ema_decay, denoiser_kwargs
         )
@@ -84,19 +89,35 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         }
         if self.training:
             codes = drop_conditions(codes, _UNKNOWN, singly=False)
-        return {"counts": {RNA: tensors[REGISTRY_KEYS.X_KEY]}, "codes": codes}
+        return {
+            "counts": self.by_assay(tensors[REGISTRY_KEYS.X_KEY]),
+            "codes": codes,
+            "present": self._present(tensors),
+        }
 
     @auto_move_data
     def inference(
-        self, counts: Mapping[str, Tensor], codes: Mapping[str, Tensor] | None = None
+        self,
+        counts: Mapping[str, Tensor],
+        codes: Mapping[str, Tensor] | None = None,
+        present: Mapping[str, Tensor] | None = None,
     ) -> dict[str, Any]:
         """Posterior of the state given counts (cells, features) by assay and, where known, conditions.
+
+        Parameters
+        ----------
+        counts, codes
+            See :meth:`scdit.codec.LatentCodec.encode`.
+        present
+            Whether each cell has an assay, bool (cells,), by its name; None where all have all.
 
         Returns
         -------
         ``mean`` and ``sd`` (cells, n_state), and the ``codes`` that they were told.
         """
-        mean, sd = self.codec.encode(counts, codes)
+        # a codec of one assay, which all cells have, knows nothing of absence
+        absence = () if present is None else (present,)
+        mean, sd = self.codec.encode(counts, codes, *absence)
         return {"mean": mean, "sd": sd, "codes": codes}
 
     def _get_generative_input(
@@ -119,8 +140,9 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         generative_outputs: Mapping[str, Any],
     ) -> LossOutput:
         """Negative evidence lower bound of the codec, in nats per cell."""
-        counts = {RNA: tensors[REGISTRY_KEYS.X_KEY]}
-        reconstruction = self.codec.reconstruction_loss(counts, generative_outputs)
+        counts, present = self.by_assay(tensors[REGISTRY_KEYS.X_KEY]), self._present(tensors)
+        absence = () if present is None else (present,)
+        reconstruction = self.codec.reconstruction_loss(counts, generative_outputs, *absence)
         kl = self.codec.kl(**inference_outputs)
         return LossOutput(
             loss=(reconstruction + kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
@@ -133,13 +155,33 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         cells: range,
         noise: KeyedNoise,
         codes: Mapping[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        """Counts (cells, features), float32, by assay, drawn for given states and conditions.
+    ) -> Tensor:
+        """Counts (cells, features), float32, of all assays, drawn for given states and conditions.
 
         Keys and codes are those of :meth:`sample`.
         """
+        assay = iter(range(len(self.n_features)))
 
         def uniform(n_features: int) -> Tensor:
-            return self._to_device(noise.uniform(cells.start, cells.stop, n_features, COUNTS))
+            i = next(assay)  # each has numbers of its own; those of the first are not numbered
+            key = (COUNTS, i) if i else (COUNTS,)
+            return self._to_device(noise.uniform(cells.start, cells.stop, n_features, *key))
 
-        return self.codec.draw(state, uniform, codes)
+        drawn = self.codec.draw(state, uniform, codes)
+        return torch.cat([drawn[name] for name in self.n_features], dim=1)
+
+    # -- one matrix <-> assays -------------------------------------------------------------------
+
+    def by_assay(self, matrix: Any) -> dict[str, Any]:
+        """Columns (cells, features of all assays) of each assay; a tensor, an array or CSR."""
+        ends = np.cumsum([0, *self.n_features.values()])
+        return {
+            name: matrix[:, start:stop]
+            for name, start, stop in zip(self.n_features, ends[:-1], ends[1:], strict=True)
+        }
+
+    def _present(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
+        """Whether cells have each assay, bool (cells,), if a batch says so."""
+        if PRESENT not in tensors:
+            return None
+        return dict(zip(self.n_features, tensors[PRESENT].bool().unbind(1), strict=True))

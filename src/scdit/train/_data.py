@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from scdit._checks import check_number
-from scdit.module import LIBRARY_SIZE, RNA, SCDiTModule
+from scdit.module import LIBRARY_SIZE, PRESENT, RNA, SCDiTModule
 
 
 class CellDataModule(LightningDataModule):
@@ -27,9 +27,11 @@ class CellDataModule(LightningDataModule):
     Parameters
     ----------
     counts
-        Counts of all cells, (cells, genes).
+        Counts of all cells, (cells, features), those of all assays side by side.
     codes
         Their conditions, (cells,) by name, see :func:`condition_codes`.
+    present
+        Whether they have each assay, bool (cells, assays); None where all have all.
     train_size, validation_size
         Fractions of the cells; None for 0.9 and the rest. Whatever is left is test cells.
     shuffle_set_split
@@ -51,9 +53,11 @@ class CellDataModule(LightningDataModule):
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
         batch_size: int = 256,
+        present: np.ndarray | None = None,
     ):
         super().__init__()
         self.counts, self.codes, self.batch_size = counts, codes, batch_size
+        self.present = None if present is None else torch.from_numpy(present)
         n = counts.shape[0]
         self.n_train, self.n_val = _split_sizes(n, train_size, validation_size)
         order = np.arange(n)
@@ -80,10 +84,11 @@ class CellDataModule(LightningDataModule):
         return _loader(self, np.arange(self.counts.shape[0]), SequentialSampler, batch_size)
 
     def __getitem__(self, cells: np.ndarray) -> dict[str, Tensor]:
-        """Counts (cells, genes), dense, and conditions (cells, 1), by the names that scvi has for them."""
+        """Counts (cells, features), dense, and conditions (cells, 1), by the names that scvi has for them."""
         dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32, copy=False))
         codes = {name: code[cells][:, None] for name, code in self.codes.items()}
-        return {REGISTRY_KEYS.X_KEY: dense, **codes}
+        batch = {REGISTRY_KEYS.X_KEY: dense, **codes}
+        return batch if self.present is None else {**batch, PRESENT: self.present[cells]}
 
 
 def _split_sizes(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scdit.module import RNA, SCDiTModule
+from scdit.module import SCDiTModule
 from scdit.train._data import (
     CachedStates,
     CellDataModule,
@@ -45,7 +45,12 @@ def _cached(module: SCDiTModule, cells: CellDataModule) -> CachedStates:
     train = torch.as_tensor(cells.train_idx)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     own = {name: code[train] for name, code in cells.codes.items()}
-    module.codec.calibrate(states, {RNA: cells.counts[cells.train_idx]}, own)
+    counts = module.by_assay(cells.counts[cells.train_idx])
+    if cells.present is None:
+        module.codec.calibrate(states, counts, own)
+    else:
+        present = dict(zip(counts, cells.present[train].unbind(1), strict=True))
+        module.codec.calibrate(states, counts, own, present)
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
     low, high = mean[train].aminmax(dim=0)

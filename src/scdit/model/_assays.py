@@ -1,0 +1,198 @@
+"""What is given to a model and what it returns, in the user's form and as one joint AnnData."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+from mudata import MuData
+from torch import Tensor
+
+from scdit._checks import check_class, listed
+from scdit.conditions import (
+    Composition,
+    Condition,
+    LibrarySize,
+    describe_library_size,
+    lengths_of,
+    resolve_library_sizes,
+)
+from scdit.model._depths import warn_of_sizes
+from scdit.model._joint import joint_from_anndata, joint_from_mudata, joint_from_part, joint_of
+from scdit.model._modalities import Modality, completed, registered_modalities, split, to_mudata
+from scdit.module import RNA, SCDiTModule
+
+
+class AssaysMixin:
+    """What other mixins need to be the same for genes alone and for several modalities.
+
+    There are no modalities for an AnnData of genes alone, which is used as it is.
+    """
+
+    adata: AnnData | None
+    module: SCDiTModule
+    registry: dict
+    vars_: dict[str, pd.DataFrame]
+    var_: pd.DataFrame
+    get_var_names: Callable[[], Sequence[str]]
+    _conditions: list[Condition]
+
+    @property
+    def _layer(self) -> str | None:
+        """Layer of the counts that are trained on; a joint AnnData has none."""
+        return None if self._modalities else self.registry["setup_args"]["layer"]
+
+    @property
+    def _modalities(self) -> list[Modality]:
+        return registered_modalities(self.registry, list(self.get_var_names()))
+
+    def _n_features(self) -> dict[str, int]:
+        """Number of features by assay."""
+        return {m.assay: len(m.features) for m in self._modalities} or {
+            RNA: len(self.get_var_names())
+        }
+
+    def _joined(self, data: Any) -> Any:
+        """Cells that the user gives, as the AnnData that the model knows.
+
+        Raises
+        ------
+        TypeError
+            If they are of the wrong class.
+        ValueError
+            If they lack features, or all modalities.
+        """
+        if not self._modalities or data is self.adata:
+            return data
+        known = joint_of(data) if isinstance(data, AnnData) else data
+        if known is self.adata:
+            return known
+        setup = self.registry["setup_args"]
+        check_class("adata", data, MuData, AnnData)
+        if isinstance(data, MuData):
+            joint = joint_from_mudata(data, setup, partly=True)
+        elif setup.get("protein_expression_obsm_key") is not None:
+            joint = joint_from_anndata(data, setup, partly=True)
+        else:
+            joint = joint_from_part(data, self._modality_like(data), None)
+        return completed(joint, self._modalities)
+
+    def _modality_like(self, adata: AnnData) -> Modality:
+        """The modality whose features an AnnData has."""
+        names = set(adata.var_names)
+        fits = [m for m in self._modalities if names.issuperset(m.features)]
+        if len(fits) != 1:
+            found = "several" if fits else "none"
+            raise ValueError(
+                f"adata has the features of {found} of the modalities "
+                f"{listed(m.name for m in self._modalities)}: pass a MuData that names them"
+            )
+        return fits[0]
+
+    def _as_given(self, new: AnnData) -> AnnData | MuData:
+        """New cells of all assays in the form of the training data."""
+        modalities = self._modalities
+        if not modalities:
+            return new
+        parts = split(new, modalities, self.vars_)
+        if self.registry.get("setup_method_name") == "setup_mudata":
+            return to_mudata(parts, new.obs, new.uns, self._owners())
+        rna, proteins = parts.values()
+        rna.obs, rna.uns = new.obs, dict(new.uns)
+        setup = self.registry["setup_args"]
+        values = proteins.X.toarray()
+        if setup["protein_names_uns_key"] is None:
+            values = pd.DataFrame(values, index=new.obs_names, columns=proteins.var_names)
+        else:
+            rna.uns[setup["protein_names_uns_key"]] = proteins.var_names.to_numpy(dtype=object)
+        rna.obsm[setup["protein_expression_obsm_key"]] = values
+        return rna
+
+    def _owners(self) -> dict[str, str]:
+        """Modality that a column of conditions belongs to, where the user said one."""
+        setup = self.registry["setup_args"]
+        owners = {}
+        for argument, name in setup["modalities"].items():
+            keys = setup.get(argument)
+            if argument.endswith("_layer") or name is None or keys is None:
+                continue
+            owners |= dict.fromkeys([keys] if isinstance(keys, str) else keys, name)
+        return owners
+
+    # -- library sizes ---------------------------------------------------------------------------
+
+    def _sizes_by_assay(self, request: Any) -> dict[str, LibrarySize]:
+        """Library size that is asked for of each assay.
+
+        Raises
+        ------
+        ValueError
+            If there are several modalities and it is not said which is meant, or one is unknown.
+        """
+        modalities = self._modalities
+        if not modalities:
+            # a codec whose states have no library size draws that of training cells
+            is_model = isinstance(request, str) and request == "model"
+            return {RNA: "empirical" if is_model and self.module.context_names else request}
+        by_name = {m.name: m.assay for m in modalities}
+        if isinstance(request, Mapping):
+            unknown = [name for name in request if name not in by_name]
+            if unknown:
+                raise ValueError(
+                    f"library_size names {listed(unknown)}; the modalities are {listed(by_name)}"
+                )
+            return {assay: request.get(name, "model") for name, assay in by_name.items()}
+        if not isinstance(request, str) and len(by_name) > 1:
+            raise ValueError(
+                "library_size must say of which modality it is, such as "
+                f"{{{next(iter(by_name))!r}: 5000}}; the modalities are {listed(by_name)}"
+            )
+        return dict.fromkeys(by_name.values(), request)
+
+    def _resolved_sizes(
+        self,
+        requests: Mapping[str, LibrarySize],
+        composition: Composition,
+        codes: Mapping[str, np.ndarray],
+        numbers: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Library sizes (n,) of the assays for which the state's own is not kept; see `resolve_library_sizes`."""
+        sizes = {}
+        for i, (assay, request) in enumerate(requests.items()):
+            own = composition.of_assay(i)
+            found = resolve_library_sizes(request, own, codes, numbers)
+            if found is not None:
+                sizes[assay] = found
+                warn_of_sizes(found, own.library_size)
+        return sizes
+
+    def _with_sizes(self, state: Tensor, sizes: Mapping[str, np.ndarray], rows: range) -> Tensor:
+        """States (cells, n_state) of the cells at `rows`, with their library sizes of some assays."""
+        if not sizes:
+            return state
+        given = {
+            assay: torch.from_numpy(np.asarray(size)[rows.start : rows.stop]).to(state)
+            for assay, size in sizes.items()
+        }
+        return self.module.codec.with_library_size(state, given)
+
+    def _described_sizes(self, requests: Mapping[str, LibrarySize]) -> str | dict[str, str]:
+        """Library sizes as they stand in the provenance: one, or one for each modality."""
+        described = {assay: describe_library_size(request) for assay, request in requests.items()}
+        names = {m.assay: m.name for m in self._modalities}
+        if not names:
+            return described[RNA]
+        return {names[assay]: text for assay, text in described.items()}
+
+
+def lengths_of_all(requests: Mapping[str, LibrarySize]) -> dict[str, int]:
+    """Number of cells that library sizes are given for, by what gives it, see `lengths_of`."""
+    found = {}
+    for assay, request in requests.items():
+        for name, length in lengths_of(request).items():
+            found[name if len(requests) == 1 else f"{name} of {assay}"] = length
+    return found

@@ -1,0 +1,272 @@
+"""From what the user has - a MuData, or an AnnData with proteins - to the joint AnnData of a model."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+from pandas.api.types import is_bool_dtype
+
+from scdit._checks import check_class, check_names, did_you_mean, listed, users_stacklevel
+from scdit.model._counts import check_counts
+from scdit.model._modalities import ASSAYS, PROTEIN, Modality, assay_names, join
+
+_ARGUMENTS = ("labels_key", "batch_key", "categorical_covariate_keys", "continuous_covariate_keys")
+_joints: dict[int, tuple[weakref.ref, AnnData]] = {}
+
+
+def remember(data: AnnData | MuData, joint: AnnData | None) -> None:
+    """Keep the joint AnnData of the user's object, as long as that is there; None for none."""
+    key = id(data)
+    if joint is None:
+        _joints.pop(key, None)
+    else:
+        _joints[key] = (weakref.ref(data, lambda _: _joints.pop(key, None)), joint)
+
+
+def joint_of(data: Any) -> Any:
+    """The joint AnnData of the user's object; the object itself where it has none.
+
+    Raises
+    ------
+    ValueError
+        If it is a MuData that was not registered.
+    """
+    known = _joints.get(id(data))
+    if known is not None and known[0]() is data:
+        return known[1]
+    if isinstance(data, MuData):
+        raise ValueError(
+            "this MuData was not registered: call SCDiT.setup_mudata(mdata, ...) first"
+        )
+    return data
+
+
+def joint_from_mudata(mdata: MuData, setup: Mapping[str, Any], *, partly: bool = False) -> AnnData:
+    """The joint AnnData of the modalities that `setup`, the arguments of ``setup_mudata``, names.
+
+    Parameters
+    ----------
+    mdata
+        The user's object.
+    setup
+        Arguments of ``setup_mudata``.
+    partly
+        Whether modalities and columns may be missing, as of cells that are not trained on.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As :meth:`scdit.SCDiT.setup_mudata`.
+    """
+    wanted = setup["modalities"]
+    if partly:
+        wanted = {key: name for key, name in wanted.items() if name in mdata.mod}
+    names = _check_mudata(mdata, wanted)
+    parts = {
+        assay: (name, mdata.mod[name], setup[f"{assay}_layer"]) for assay, name in names.items()
+    }
+    shared = [set(adata.obs_names) for _, adata, _ in parts.values()]
+    if len(shared) > 1 and not set.intersection(*shared):
+        raise ValueError(
+            f"the modalities {listed(names.values())} share no cell: the same cells must have the same "
+            "obs_names"
+        )
+    cells = pd.Index(
+        [cell for cell in mdata.obs_names if any(cell in known for known in shared)], dtype=object
+    )
+    keys = setup["presence_keys"]
+    if partly:
+        keys = {
+            name: key
+            for name, key in (keys or {}).items()
+            if name in mdata.mod and key in mdata.obs
+        }
+    absent = _absent(mdata, names, keys, cells)
+    for assay, (name, adata, layer) in parts.items():
+        has = adata.obs_names.isin(cells[~absent[assay]]) if assay in absent else slice(None)
+        _check_part(assay, name, adata[has] if assay in absent else adata, layer)
+    obs = pd.DataFrame(index=cells)
+    for argument in _ARGUMENTS:
+        for key in _keys(setup[argument]):
+            try:
+                obs[key] = _column(mdata, key, cells, wanted.get(argument), list(names.values()))
+            except KeyError:
+                if not partly:
+                    raise
+    joint = join(obs, parts, absent)
+    lacking = {
+        name: int((~joint.obs[f"_scdit_has_{assay}"]).sum())
+        for assay, name in names.items()
+        if f"_scdit_has_{assay}" in joint.obs
+    }
+    if lacking and not partly:
+        warnings.warn(
+            f"of {joint.n_obs} cells "
+            + ", ".join(f"{n} lack {name!r}" for name, n in lacking.items())
+            + ": their counts there are taken as not known",
+            UserWarning,
+            stacklevel=users_stacklevel(),
+        )
+    return joint
+
+
+def joint_from_anndata(
+    adata: AnnData, setup: Mapping[str, Any], *, partly: bool = False
+) -> AnnData:
+    """The joint AnnData of genes and of the proteins in ``obsm``, which may be missing if `partly`.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As :meth:`scdit.SCDiT.setup_anndata`.
+    """
+    parts = {"rna": ("rna", adata, setup["layer"])}
+    key = check_class("protein_expression_obsm_key", setup["protein_expression_obsm_key"], str)
+    if not partly or key in adata.obsm:
+        parts["protein"] = (PROTEIN, proteins_of(adata, key, setup["protein_names_uns_key"]), None)
+    for assay, (name, part, layer) in parts.items():
+        _check_part(assay, name, part, layer)
+    return join(adata.obs, parts)
+
+
+def joint_from_part(adata: AnnData, modality: Modality, layer: str | None) -> AnnData:
+    """The joint AnnData of cells of which one modality is at hand."""
+    _check_part(modality.assay, modality.name, adata, layer)
+    return join(adata.obs, {modality.assay: (modality.name, adata, layer)})
+
+
+def proteins_of(adata: AnnData, key: str, names_key: str | None) -> AnnData:
+    """The proteins in ``adata.obsm[key]`` as an AnnData of their own."""
+    if key not in adata.obsm:
+        raise KeyError(f"{key!r} is not in adata.obsm, which has {listed(adata.obsm)}")
+    values = adata.obsm[key]
+    names = values.columns.astype(str) if isinstance(values, pd.DataFrame) else None
+    values = values.to_numpy() if isinstance(values, pd.DataFrame) else values
+    if names_key is not None:
+        if names_key not in adata.uns:
+            raise KeyError(f"{names_key!r} is not in adata.uns, which has {listed(adata.uns)}")
+        names = pd.Index(np.asarray(adata.uns[names_key]).astype(str))
+    if names is None:
+        names = pd.Index([f"protein_{i}" for i in range(values.shape[1])])
+    if len(names) != values.shape[1]:
+        raise ValueError(
+            f"adata.uns[{names_key!r}] has {len(names)} names for {values.shape[1]} proteins"
+        )
+    values = values if sp.issparse(values) else np.asarray(values)
+    return AnnData(values, obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=names))
+
+
+def _check_mudata(mdata: Any, modalities: Any) -> dict[str, str]:
+    """Names of modalities by assay, of a MuData that has them."""
+    check_class("mdata", mdata, MuData)
+    if mdata.is_view:
+        raise ValueError("mdata is a view: pass a copy, mdata = mdata.copy()")
+    if mdata.axis != 0:
+        raise ValueError(
+            f"mdata has axis={mdata.axis}: its modalities share features; scdit needs one whose "
+            "modalities share cells (axis=0)"
+        )
+    known = [f"{assay}_layer" for assay in ASSAYS]
+    example = 'modalities={"rna_layer": "rna", "protein_layer": "prot"}'
+    if modalities is not None:
+        check_class("modalities", modalities, Mapping)
+    for argument, name in (modalities or {}).items():
+        if argument not in (*known, *_ARGUMENTS):
+            raise ValueError(
+                f"modalities names the argument {argument!r}; known: {', '.join((*known, *_ARGUMENTS))}"
+                + did_you_mean(argument, known)
+            )
+        if name not in mdata.mod and not (name is None and argument in _ARGUMENTS):
+            raise KeyError(
+                f"modalities: {name!r} is no modality of mdata, which has {listed(mdata.mod)}"
+                + did_you_mean(name, mdata.mod)
+            )
+    names = assay_names(modalities or {})
+    if not names:
+        raise ValueError(f"name at least one modality to train on: {example}")
+    if len(set(names.values())) < len(names):
+        raise ValueError(f"modalities names {listed(names.values())}: each may be named once")
+    return names
+
+
+def _check_part(assay: str, name: str, adata: AnnData, layer: str | None) -> None:
+    """Check the counts of one modality; errors say which."""
+    try:
+        check_counts(adata, layer)
+    except (KeyError, TypeError, ValueError) as error:
+        hint = ""
+        if assay == "protein" and ("negative" in str(error) or "non-integer" in str(error)):
+            hint = ". Values normalised by DSB or CLR are no counts"
+        if "have no counts" in str(error):
+            hint = f"; or say that they lack {name!r} with presence_keys={{{name!r}: column}}"
+        raise type(error)(f"modality {name!r}: {error.args[0]}{hint}") from error
+
+
+def _absent(
+    mdata: MuData, names: Mapping[str, str], presence_keys: Any, cells: pd.Index
+) -> dict[str, np.ndarray]:
+    """Cells that a column says lack an assay, bool (cells,), by assay."""
+    if presence_keys is None:
+        return {}
+    check_class("presence_keys", presence_keys, Mapping)
+    absent = {}
+    of_name = {name: assay for assay, name in names.items()}
+    for name, key in presence_keys.items():
+        if name not in of_name:
+            raise ValueError(
+                f"presence_keys names {name!r}; the modalities are {listed(of_name)}"
+                + did_you_mean(name, of_name)
+            )
+        column = _column(mdata, key, cells, None, [name])
+        if not is_bool_dtype(column.dtype):
+            raise ValueError(
+                f"presence_keys: {key!r} must hold True and False, has {column.dtype}"
+            )
+        absent[of_name[name]] = ~column.to_numpy(bool)
+        if absent[of_name[name]].all():
+            raise ValueError(f"presence_keys: no cell has {name!r}")
+    lacking_all = len(absent) == len(names) and np.logical_and.reduce(list(absent.values()))
+    if np.any(lacking_all):
+        raise ValueError(
+            f"presence_keys: {int(np.sum(lacking_all))} cells have no modality at all"
+        )
+    return absent
+
+
+def _keys(value: Any) -> Sequence[str]:
+    """The columns that an argument names."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else check_names("covariate keys", value)
+
+
+def _column(
+    mdata: MuData, key: str, cells: pd.Index, owner: str | None, names: Sequence[str]
+) -> pd.Series:
+    """A column of the MuData, or of the modality that has it."""
+    places = {} if owner is not None else {"mdata": mdata.obs}
+    places |= {name: mdata.mod[name].obs for name in ([owner] if owner is not None else names)}
+    found = []
+    for name, obs in places.items():
+        for column in (key, key.removeprefix(f"{name}:")):
+            if column in obs:
+                found.append(obs[column])
+                break
+    if not found:
+        known = {column for obs in places.values() for column in obs.columns}
+        raise KeyError(
+            f"{key!r} is a column of neither mdata.obs nor the obs of {listed(names)}"
+            + did_you_mean(key, known)
+        )
+    column = found[0].reindex(cells)
+    for other in found[1:]:  # a cell that one modality lacks may have its value in another
+        column = column.where(column.notna(), other.reindex(cells))
+    return column
