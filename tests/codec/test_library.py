@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from scdit.codec.rna import LibraryScores
+from scdit.codec._library import LibraryScores
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Codecs: counts <-> the state that the diffusion runs on, and all that is fitted for it.
 
-The latent codec composes assays, one for each modality (:class:`RNA`); the expression codec is that of the
+The latent codec composes assays, one for each modality (:class:`RNA`, :class:`Protein`,
+:class:`Chromatin`); the expression codec is that of the
 scRDiT paper. numpy, scipy, scikit-learn and torch only; usable without scvi-tools or scanpy.
 """
 
@@ -11,12 +12,15 @@ from typing import Any
 
 from torch import nn
 
+from scdit.codec._build import latent_codec
 from scdit.codec._expression import ExpressionCodec
 from scdit.codec._latent import LatentCodec
 from scdit.codec._prior import ConditionPrior
 from scdit.codec._protocol import Assay, Codec, Phase, TrainedCodec
 from scdit.codec._weight_prior import WeightPrior
+from scdit.codec.chromatin import Chromatin, default_chromatin_likelihood
 from scdit.codec.likelihood import NegativeBinomial, ZeroInflatedNegativeBinomial
+from scdit.codec.protein import Protein
 from scdit.codec.rna import (
     RNA,
     default_gene_likelihood,
@@ -28,27 +32,23 @@ __all__ = [
     "CODECS",
     "RNA",
     "Assay",
+    "Chromatin",
     "Codec",
     "ConditionPrior",
     "ExpressionCodec",
     "LatentCodec",
     "NegativeBinomial",
     "Phase",
+    "Protein",
     "TrainedCodec",
     "WeightPrior",
     "ZeroInflatedNegativeBinomial",
+    "default_chromatin_likelihood",
     "default_gene_likelihood",
     "default_n_hidden",
     "default_n_latent",
     "latent_codec",
 ]
-
-
-def latent_codec(
-    n_genes: int, n_categories: Mapping[str, int] | None = None, **settings: Any
-) -> LatentCodec:
-    """The latent codec of RNA alone; arguments are those of :class:`RNA`."""
-    return LatentCodec({"rna": RNA(n_genes, n_categories, **settings)}, n_categories)
 
 
 def _expression_codec(n_genes: int, n_categories: Mapping[str, int], **settings: Any) -> nn.Module:

@@ -9,8 +9,10 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
+from scdit.codec._presence import Presence, rows_with
 from scdit.codec._prior import ConditionPrior
-from scdit.codec._protocol import Assay, Codes, Counts, Phase, SparseCounts, Uniform
+from scdit.codec._protocol import Assay, Codes, Counts, Phase, Present, SparseCounts, Uniform
+from scdit.codec._shared_start import start_together
 from scdit.codec._weight_prior import WeightPrior
 
 # towards the posterior's mode: part of a Newton step, and the largest move in standard deviations
@@ -74,10 +76,22 @@ class LatentCodec(nn.Module):
         assays = (assay.extra_repr() for assay in self.assays.values())
         return ", ".join([f"{self.n_latent} latent dimensions", *assays])
 
-    def start(self, counts: Mapping[str, SparseCounts]) -> None:
-        """Take statistics of the training cells (cells, features) of each assay."""
-        for name, assay in self._each():
-            assay.start(counts[name])
+    def start(self, counts: Mapping[str, SparseCounts], present: Present = None) -> None:
+        """Take statistics of the training cells, and start the weights from them.
+
+        Parameters
+        ----------
+        counts
+            Counts (cells, features) of each assay; a row is the same cell in all.
+        present
+            Which cells have counts of an assay, (cells,), by its name; None for all of them.
+
+        Raises
+        ------
+        ValueError
+            If no cell has one of the assays.
+        """
+        start_together(dict(self._each()), counts, present, self.n_latent)
 
     def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
         """Parameters with their own learning rates; the prior learns at ten times `lr`."""
@@ -89,7 +103,9 @@ class LatentCodec(nn.Module):
 
     # -- counts -> state -------------------------------------------------------------------------
 
-    def encode(self, counts: Counts, codes: Codes = None) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, counts: Counts, codes: Codes = None, present: Present = None
+    ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the state given counts (cells, features) and conditions.
 
         The networks say what the counts alone tell of the latent vector; the product with the prior
@@ -99,25 +115,33 @@ class LatentCodec(nn.Module):
 
         In training a random share of each cell's counts may be hidden: a state then has to explain
         more than the counts it was made from. The depth is never hidden.
+
+        The counts of an assay that a cell lacks, see `present`, are not used at all: its evidence is
+        left out of the product, and its depth is standard normal.
         """
         n_cells = len(next(iter(counts.values())))
+        has = Presence(present)
+        counts = has.counts(counts)
         prior_mean, prior_sd = mean, sd = self.prior(codes, n_cells)
         seen, depths = {}, {}
         for name, assay in self._each():
             seen[name] = assay.see(counts[name])
-            depths[name] = assay.depth(seen[name])
+            depths[name] = has.only(name, assay.depth(seen[name]), 0.0)
             evidence = assay.evidence(assay.components(seen[name]), depths[name])
-            mean, sd = _product(mean, sd, *evidence)
-        slope = self._likelihood_slope(mean, depths, seen, codes)
+            product = _product(mean, sd, *evidence)
+            mean, sd = has.only(name, product[0], mean), has.only(name, product[1], sd)
+        slope = self._likelihood_slope(mean, depths, seen, codes, present)
         with torch.no_grad():  # a constant to the optimiser
             pull = slope - (mean - prior_mean) / prior_sd**2
             step = sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
-        depth = torch.cat([assay.depth(counts[name]) for name, assay in self._each()], dim=1)
+        own = [has.only(name, assay.depth(counts[name]), 0.0) for name, assay in self._each()]
+        depth = torch.cat(own, dim=1)
         state = torch.cat([mean + step, depth], dim=1)
-        return state, torch.cat([sd, torch.zeros_like(depth)], dim=1)
+        known = [has.only(name, torch.zeros_like(d), 1.0) for name, d in depths.items()]
+        return state, torch.cat([sd, *known], dim=1)
 
     def _likelihood_slope(
-        self, latent: Tensor, depths: Counts, seen: Counts, codes: Codes
+        self, latent: Tensor, depths: Counts, seen: Counts, codes: Codes, present: Present
     ) -> Tensor:
         """Gradient of the log likelihood in the latent vector, (cells, n_latent)."""
         # whatever mode the caller is in; what was made in inference mode has to be copied
@@ -127,7 +151,8 @@ class LatentCodec(nn.Module):
             known = None if codes is None else {name: c.clone() for name, c in codes.items()}
             decoded = self.decode(torch.cat([latent, depth], dim=1), known)
             given = {name: c.clone() for name, c in seen.items()}
-            loss = self.reconstruction_loss(given, decoded).sum()
+            has = None if present is None else {name: c.clone() for name, c in present.items()}
+            loss = self.reconstruction_loss(given, decoded, has).sum()
             return -torch.autograd.grad(loss, latent)[0]
 
     def translate(self, state: Tensor, codes: Codes, others: Codes) -> Tensor:
@@ -165,7 +190,13 @@ class LatentCodec(nn.Module):
     def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> dict[str, Tensor]:
         """Counts (cells, features) for states (cells, n_state) and conditions."""
         own = self._own_states(state)
-        return {name: assay.draw(own[name], uniform, codes) for name, assay in self._each()}
+        sizes = [assay.n_features for _, assay in self._each()]
+        # in one piece: assays that asked for numbers each would get the same ones
+        numbers = uniform(sum(sizes)).split(sizes, dim=1)
+        return {
+            name: assay.draw(own[name], _Given(part), codes)
+            for (name, assay), part in zip(self._each(), numbers, strict=True)
+        }
 
     def layers(self, state: Tensor) -> dict[str, Tensor]:
         """Layers beside the counts: none."""
@@ -173,9 +204,16 @@ class LatentCodec(nn.Module):
 
     # -- what is minimised -----------------------------------------------------------------------
 
-    def reconstruction_loss(self, counts: Counts, decoded: Mapping[str, Any]) -> Tensor:
-        """Negative log likelihood of the counts of all assays, (cells,), in nats."""
-        losses = [assay.loss(counts[name], decoded[name]) for name, assay in self._each()]
+    def reconstruction_loss(
+        self, counts: Counts, decoded: Mapping[str, Any], present: Present = None
+    ) -> Tensor:
+        """Negative log likelihood of the counts of all assays that a cell has, (cells,), in nats."""
+        has = Presence(present)
+        counts = has.counts(counts)
+        losses = [
+            has.only(name, assay.loss(counts[name], decoded[name]), 0.0)
+            for name, assay in self._each()
+        ]
         return torch.stack(losses).sum(0)
 
     def kl(self, mean: Tensor, sd: Tensor, codes: Codes = None) -> Tensor:
@@ -198,7 +236,11 @@ class LatentCodec(nn.Module):
             assay.clear_calibration()
 
     def calibrate(
-        self, states: Tensor, counts: Mapping[str, sp.csr_matrix], codes: Codes = None
+        self,
+        states: Tensor,
+        counts: Mapping[str, sp.csr_matrix],
+        codes: Codes = None,
+        present: Present = None,
     ) -> None:
         """Fit what each assay draws at states of training cells to their counts.
 
@@ -211,10 +253,19 @@ class LatentCodec(nn.Module):
             cell i.
         codes
             Conditions of the training cells, (cells,) by name; None where none is known.
+        present
+            Which cells have counts of an assay, (cells,), by its name; each is fitted to these.
         """
-        own = self._own_states(states)
-        for name, assay in self._each():
-            assay.calibrate(own[name], counts[name], codes)
+        for (name, assay), own in zip(
+            self._each(), self._own_states(states).values(), strict=True
+        ):
+            rows = rows_with(present, name, len(states))
+            if len(rows) == len(states):
+                assay.calibrate(own, counts[name], codes)
+            elif len(rows):
+                at = torch.as_tensor(rows)
+                known = None if codes is None else {k: code[at] for k, code in codes.items()}
+                assay.calibrate(own[at], counts[name][rows], known)
 
     def _each(self) -> Iterator[tuple[str, Assay]]:
         for name, assay in self.assays.items():
@@ -225,6 +276,16 @@ class LatentCodec(nn.Module):
         latent, *depths = state.split([self.n_latent, *[1] * len(self.assays)], dim=1)
         own = (torch.cat([latent, depth], dim=1) for depth in depths)
         return dict(zip(self.assays, own, strict=True))
+
+
+class _Given:
+    """Uniform numbers (cells, n) that were drawn already."""
+
+    def __init__(self, numbers: Tensor):
+        self.numbers = numbers
+
+    def __call__(self, n: int) -> Tensor:
+        return self.numbers
 
 
 def _product(

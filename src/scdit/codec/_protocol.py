@@ -11,12 +11,15 @@ import numpy as np
 import scipy.sparse as sp
 from torch import Tensor
 
+from scdit.codec._alignment import Alignment
 from scdit.codec._weight_prior import WeightPrior
 
 Counts: TypeAlias = Mapping[str, Tensor]
 """Counts (cells, features) of each assay, by its name."""
 Codes: TypeAlias = Mapping[str, Tensor] | None
 """Codes (cells,) of each condition, see :meth:`scdit.nn.ConditionTerms.total`; None if none is known."""
+Present: TypeAlias = Mapping[str, Tensor] | None
+"""Which cells have counts of an assay, bool (cells,), by its name; None, or no entry, for all of them."""
 Uniform: TypeAlias = Callable[[int], Tensor]
 """Gives numbers in [0, 1), (cells, n), for a number n of features."""
 SparseCounts: TypeAlias = sp.spmatrix | np.ndarray
@@ -80,12 +83,25 @@ class Codec(Protocol):
 
 
 class TrainedCodec(Codec, Protocol):
-    """A codec with weights: it has a phase ``"codec"``, and is calibrated after it."""
+    """A codec with weights: it has a phase ``"codec"``, and is calibrated after it.
+
+    Cells may lack assays: ``present`` says which have which.
+    """
+
+    def start(self, counts: Mapping[str, SparseCounts], present: Present = None) -> None:
+        """Before training: take statistics of training cells."""
+
+    def encode(
+        self, counts: Counts, codes: Codes = None, present: Present = None
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the states of cells."""
 
     def decode(self, state: Tensor, codes: Codes = None) -> dict[str, Any]:
         """Distribution of the counts given states."""
 
-    def reconstruction_loss(self, counts: Counts, decoded: Mapping[str, Any]) -> Tensor:
+    def reconstruction_loss(
+        self, counts: Counts, decoded: Mapping[str, Any], present: Present = None
+    ) -> Tensor:
         """Negative log likelihood (cells,)."""
 
     def kl(self, mean: Tensor, sd: Tensor, codes: Codes = None) -> Tensor:
@@ -100,7 +116,13 @@ class TrainedCodec(Codec, Protocol):
     def clear_calibration(self) -> None:
         """Take the calibrations of an earlier training back."""
 
-    def calibrate(self, states: Tensor, counts: Mapping[str, sp.csr_matrix], codes: Codes) -> None:
+    def calibrate(
+        self,
+        states: Tensor,
+        counts: Mapping[str, sp.csr_matrix],
+        codes: Codes,
+        present: Present = None,
+    ) -> None:
         """Between the phases: fit what is drawn at states of training cells to their counts."""
 
 
@@ -117,8 +139,17 @@ class Assay(Protocol):
     def start(self, counts: SparseCounts) -> None:
         """Take statistics of training cells (cells, features), of which a sample will do."""
 
+    def component_deviations(self) -> Tensor:
+        """Standard deviations of the components in units of log counts, (n,), in descending order."""
+
+    def align(self, alignment: Alignment) -> None:
+        """Start again from latent dimensions that all assays share."""
+
+    def capped(self, counts: Tensor) -> Tensor:
+        """Counts (cells, features) without those of freak cells."""
+
     def see(self, counts: Tensor) -> Tensor:
-        """Counts as evidence is made of them: in training, a share of them may be hidden."""
+        """Capped counts as evidence is made of them: in training, a share of them may be hidden."""
 
     def depth(self, counts: Tensor) -> Tensor:
         """Depth (cells, 1), about standard normal."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from scdit.codec._sparse import well_counted
 from scdit.codec.calibration._mixture import Mixture
-from scdit.codec.likelihood import NegativeBinomial
+from scdit.codec.likelihood import CountDistribution, NegativeBinomial
 
 _EXACT, _GROUPS = 6, 16  # a gene's histogram: counts up to here, then so many groups of others
 _GENES_AT_ONCE = 256
@@ -33,7 +33,7 @@ class DecodedCells(NamedTuple):
     counts: sp.csr_matrix
     cap: NDArray[np.floating]
     reads_per_molecule: NDArray[np.floating]
-    decode: Callable[[NDArray[np.int64]], NegativeBinomial]
+    decode: Callable[[NDArray[np.int64]], CountDistribution]
 
 
 class Histograms(NamedTuple):
@@ -68,10 +68,13 @@ class Group(NamedTuple):
         return cls(rows, blocks)
 
     def mixtures(self, cells: DecodedCells) -> Iterator[tuple[Histograms, Mixture]]:
-        """Yield each block of genes with their mixtures over the cells of the group."""
+        """Yield each block of genes with their mixtures over the cells of the group.
+
+        What is decoded must be negative binomials.
+        """
         n_states = max(_MAX_DECODED // cells.counts.shape[1], 1)
         chosen = np.random.default_rng(0).permutation(len(self.rows))[:n_states]
-        decoded = cells.decode(self.rows[chosen])
+        decoded = cast(NegativeBinomial, cells.decode(self.rows[chosen]))
         for block in self.blocks:  # fitted on the processor
             yield block, Mixture.of_cells(decoded.of_genes(torch.as_tensor(block.genes)))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from scdit.codec._sparse import capped_counts, excess_squares, well_counted
 from scdit.codec.calibration._histograms import DecodedCells
 from scdit.codec.calibration._shape import CountShape
-from scdit.codec.likelihood import NegativeBinomial
+from scdit.codec.likelihood import CountDistribution, NegativeBinomial
 
 N_BINS = 1_000  # of the histograms of places; their ends are those of the shapes' bins, and more
 _MIN_GAIN = 20.0  # log likelihood, in nats, that a gene has to gain
@@ -53,7 +53,7 @@ class QuantileMap(nn.Module):
         return NegativeBinomial(log_library + self.log_proportion[genes], self.log_theta[genes])
 
     def forward(
-        self, counts: Tensor, uniform: Tensor, decoded: NegativeBinomial, log_library: Tensor
+        self, counts: Tensor, uniform: Tensor, decoded: CountDistribution, log_library: Tensor
     ) -> Tensor:
         """Counts (cells, genes) in the place of those that `decoded` has at `uniform` numbers."""
         genes = self.places.changed()
@@ -115,7 +115,9 @@ def fit_places(
     return genes, np.reshape(ends, (len(genes), len(edges)))
 
 
-def fit_quantile_map(quantile_map: QuantileMap, shape: CountShape, cells: DecodedCells) -> None:
+def fit_quantile_map(
+    quantile_map: QuantileMap, shape: CountShape | None, cells: DecodedCells
+) -> None:
     """Fit the map to cells that are drawn at states of training cells.
 
     Parameters
@@ -123,7 +125,7 @@ def fit_quantile_map(quantile_map: QuantileMap, shape: CountShape, cells: Decode
     quantile_map
         Changed in place.
     shape
-        Applied to the uniform numbers of the draws; it is fitted.
+        Applied to the uniform numbers of the draws; it is fitted. None where there is none.
     cells
         The cells, which are decoded with the shifts of their regions.
     """
@@ -151,7 +153,8 @@ def fit_quantile_map(quantile_map: QuantileMap, shape: CountShape, cells: Decode
             len(batch), len(quantile_map.log_theta), generator=generator, device=device
         )
         decoded = cells.decode(own[batch]).of_genes(seen)
-        drawn = decoded.quantile(shape(uniform)[:, seen])
+        shaped = uniform if shape is None else shape(uniform)
+        drawn = decoded.quantile(shaped[:, seen])
         data = torch.as_tensor(capped[batch].toarray(), dtype=torch.float32, device=device)
         reference = quantile_map.reference(log_library[batch].to(device), seen)
         real += _places(data, reference, rng)

@@ -1,4 +1,4 @@
-"""The assay of RNA: encoder, decoder, library sizes, and the statistics that they start from."""
+"""The assay of RNA: its decoder, defaults, and the statistics that it starts from."""
 
 from scdit.codec.rna._assay import RNA
 from scdit.codec.rna._defaults import (
@@ -6,14 +6,12 @@ from scdit.codec.rna._defaults import (
     default_n_hidden,
     default_n_latent,
 )
-from scdit.codec.rna._encoder import CountEncoder
-from scdit.codec.rna._library import LibraryScores
+from scdit.codec.rna._start import statistics
 
 __all__ = [
     "RNA",
-    "CountEncoder",
-    "LibraryScores",
     "default_gene_likelihood",
     "default_n_hidden",
     "default_n_latent",
+    "statistics",
 ]

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scdit.codec._count_assay import CountAssay
+from scdit.codec._encoder import CountEncoder, hidden_layer
 from scdit.codec._protocol import Codes, SparseCounts, Uniform
 from scdit.codec._weight_prior import WeightPrior
 from scdit.codec.calibration import (
     CountShape,
-    DecodedCells,
     QuantileMap,
     Regions,
     fit_quantile_map,
@@ -29,8 +29,6 @@ from scdit.codec.likelihood import (
     ZeroInflatedNegativeBinomial,
     cell_negative_log_likelihood,
 )
-from scdit.codec.rna._encoder import CountEncoder, hidden_layer
-from scdit.codec.rna._library import LibraryScores
 from scdit.codec.rna._start import statistics
 from scdit.nn import ConditionTerms
 
@@ -38,7 +36,7 @@ from scdit.nn import ConditionTerms
 _PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_EFFECTS = 100.0, 30.0, 100.0
 
 
-class RNA(nn.Module):
+class RNA(CountAssay):
     """Encoder and negative-binomial decoder of RNA counts, conditioned on the library size.
 
     Encoder, see :class:`CountEncoder`, and decoder add a linear and a nonlinear part, so that weak
@@ -46,7 +44,7 @@ class RNA(nn.Module):
     on the log proportion of each gene: few genes that set a label apart are worth no latent dimension.
     The depth is the normal score of the library size, see :class:`LibraryScores`.
 
-    Counts above a gene's cap are treated as the cap, in the library size as well: without it, a few
+    Counts above a gene's cap are treated as the cap, in the library size as well: without caps, a few
     freak cells decide the gene's dispersion, the principal components and when training overfits, and
     the counts that are cut off would be spread over all other genes.
 
@@ -58,7 +56,7 @@ class RNA(nn.Module):
         Number of categories of each condition that may be known of a cell, by name, see
         :class:`scdit.nn.ConditionTerms`; none by default.
     n_latent
-        Dimensions of the latent space; at most the number of principal components.
+        Dimensions of the latent space.
     n_hidden
         Width of the hidden layers.
     dropout_rate
@@ -74,8 +72,6 @@ class RNA(nn.Module):
         If `dispersion` or `gene_likelihood` is unknown or a size is not positive.
     """
 
-    cap: Tensor
-
     def __init__(
         self,
         n_genes: int,
@@ -87,15 +83,11 @@ class RNA(nn.Module):
         dispersion: Literal["gene-cell", "gene"] = "gene-cell",
         gene_likelihood: Literal["nb", "zinb"] = "nb",
     ):
-        super().__init__()
         if gene_likelihood not in ("nb", "zinb"):
             raise ValueError(f"unknown gene_likelihood {gene_likelihood!r}: choose 'nb' or 'zinb'")
         if min(n_latent, n_hidden) < 1:
             raise ValueError("n_latent and n_hidden must be positive")
-        self.n_features = n_genes
-        self.register_buffer("cap", torch.full((n_genes,), torch.inf))
-        self.encoder = CountEncoder(n_genes, n_latent, n_hidden, dropout_rate)
-        self.n_latent = n_latent = self.encoder.n_latent
+        super().__init__(n_genes, CountEncoder(n_genes, n_latent, n_hidden, dropout_rate))
         self.decoder_hidden = hidden_layer(n_latent, n_hidden, dropout_rate)
         self.decoder_linear = nn.Linear(n_latent, n_genes, bias=False)
         self.decoder_nonlinear = nn.Linear(n_hidden, n_genes)
@@ -106,7 +98,6 @@ class RNA(nn.Module):
         self.regions = Regions(n_latent, n_genes)
         self.shape = CountShape(n_genes)
         self.quantile_map = QuantileMap(n_genes)
-        self.library_scores = LibraryScores()
 
     def extra_repr(self) -> str:
         """Likelihood."""
@@ -126,29 +117,14 @@ class RNA(nn.Module):
         # loadings in units of log1p(c) turned into units of log(c), d log1p(c) = c / (1 + c) dlog(c),
         # and shrunk as the prior on them will do
         c, total = start["log_proportions"].exp() * start["target"], start["total"]
-        gain = (1 + c) / (c + 0.3) * total / (total + _PRIOR_LINEAR)
-        loadings = (start["pc_loadings"] * start["pc_sd"])[:, : self.n_latent]
-        self.decoder_linear.weight.copy_(loadings * gain[:, None])
+        self.start_loadings((1 + c) / (c + 0.3) * total / (total + _PRIOR_LINEAR))
         nn.init.zeros_(self.decoder_nonlinear.weight)
         self.decoder_nonlinear.bias.copy_(start["log_proportions"])
 
-    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
-        """Parameters with their own learning rates.
-
-        The decoder learns at twice the encoder's rate, and numbers of single genes, as their
-        dispersion, at twenty times it. The large Adam eps of what belongs to genes leaves those with
-        few counts, whose gradients are small, where they are, instead of letting them walk at random.
-        """
-        encoder, vectors = list(self.encoder.parameters()), self.dispersion.vectors()
-        if self.extra_zeros is not None:
-            vectors = [*vectors, *self.extra_zeros.vectors()]
-        taken = {id(p) for p in [*encoder, *vectors]}
-        decoder = [p for p in self.parameters() if id(p) not in taken]
-        return [
-            {"params": encoder, "lr": lr},
-            {"params": decoder, "lr": 2 * lr, "eps": 1e-2},
-            {"params": vectors, "lr": 20 * lr, "eps": 1e-2, "weight_decay": 0.0},
-        ]
+    def vectors(self) -> list[nn.Parameter]:
+        """Parameters that are no weights of a layer, which learn faster."""
+        zeros = [] if self.extra_zeros is None else self.extra_zeros.vectors()
+        return [*self.dispersion.vectors(), *zeros]
 
     def priors(self) -> Iterator[WeightPrior]:
         """Priors of the decoder's weights."""
@@ -158,25 +134,6 @@ class RNA(nn.Module):
         yield from self.dispersion.priors()
         if self.extra_zeros is not None:
             yield from self.extra_zeros.priors()
-
-    # -- what counts tell ------------------------------------------------------------------------
-
-    def see(self, counts: Tensor) -> Tensor:
-        """Capped counts (cells, genes), some hidden in training, see :meth:`CountEncoder.hide`."""
-        return self.encoder.hide(counts.minimum(self.cap))
-
-    def depth(self, counts: Tensor) -> Tensor:
-        """Score (cells, 1) of the library size of counts (cells, genes)."""
-        library = counts.minimum(self.cap).sum(1, keepdim=True)
-        return self.library_scores(library.clamp_min(1).log())
-
-    def components(self, counts: Tensor) -> Tensor:
-        """Scores (cells, n_pcs) of principal components of counts (cells, genes)."""
-        return self.encoder.components(counts)
-
-    def evidence(self, components: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (cells, n_latent), see :class:`CountEncoder`."""
-        return self.encoder(components, depth)
 
     # -- counts given a state --------------------------------------------------------------------
 
@@ -193,7 +150,7 @@ class RNA(nn.Module):
         logit = None if self.extra_zeros is None else self.extra_zeros(log_proportions, state)
         log_proportions, log_theta, logit = self.regions(latent, log_proportions, log_theta, logit)
         log_theta = log_theta.clamp(-5, 8)
-        log_mean = log_proportions + self._log_library(state)
+        log_mean = log_proportions + self.log_library(state)
         if logit is None:
             return NegativeBinomial(log_mean, log_theta)
         # log (1 - pi) = -softplus: the mean of all counts stays what it is
@@ -202,22 +159,15 @@ class RNA(nn.Module):
     def loss(self, counts: Tensor, decoded: NegativeBinomial) -> Tensor:
         """Negative log likelihood of the capped counts, (cells,), in nats."""
         logit = decoded.logit if isinstance(decoded, ZeroInflatedNegativeBinomial) else None
-        counts = counts.minimum(self.cap)
+        counts = self.capped(counts)
         return cell_negative_log_likelihood(decoded.log_mean, decoded.log_theta, counts, logit)
-
-    def depth_of_size(self, library_size: Tensor) -> Tensor:
-        """Scores (cells, 1) of library sizes (cells,)."""
-        return self.library_scores(library_size.log()[:, None])
 
     def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> Tensor:
         """Counts (cells, genes), float32, with the shapes and the map of the calibration."""
         decoded = self.decode(state, codes)
         shaped = self.shape(uniform(self.n_features))
         counts = decoded.quantile(shaped)
-        return self.quantile_map(counts, shaped, decoded, self._log_library(state))
-
-    def _log_library(self, state: Tensor) -> Tensor:
-        return self.library_scores.inverse(state[:, self.n_latent :])
+        return self.quantile_map(counts, shaped, decoded, self.log_library(state))
 
     # -- calibration -----------------------------------------------------------------------------
 
@@ -244,18 +194,3 @@ class RNA(nn.Module):
         groups = fit_regions(self.regions, cells)
         fit_shape(self.shape, cells, groups)
         fit_quantile_map(self.quantile_map, self.shape, cells)
-
-    def decoded_cells(
-        self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None
-    ) -> DecodedCells:
-        """What calibrations are fitted to; arguments are those of :meth:`calibrate`."""
-        device = self.cap.device
-
-        def decode(rows: NDArray) -> NegativeBinomial:
-            at = torch.as_tensor(rows)
-            own = None if codes is None else {k: code[at].to(device) for k, code in codes.items()}
-            return self.decode(state[at].to(device), own)
-
-        latent, log_library = state[:, : self.n_latent], self._log_library(state.to(device)).cpu()
-        cap, reads = (x.cpu().numpy() for x in (self.cap, self.encoder.reads_per_molecule))
-        return DecodedCells(latent, log_library, counts, cap, reads, decode)

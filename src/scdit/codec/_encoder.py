@@ -7,8 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from scdit.codec._alignment import Alignment
+
 _MIN_PCS = 50
-_FAR = 8.0  # score of a library size beyond which nothing follows it
+_LOG_SD, _MAX_LOG_SD = -1.0, 2.0  # of the evidence: at the start, and the largest
+FAR_DEPTH = 8.0  # score of a library size beyond which nothing follows it
 
 
 class CountEncoder(nn.Module):
@@ -22,7 +25,7 @@ class CountEncoder(nn.Module):
     n_genes
         Number of genes.
     n_latent
-        Dimensions of the latent space; at most `n_genes` are made.
+        Dimensions of the latent space.
     n_hidden
         Width of the hidden layer.
     dropout_rate
@@ -43,7 +46,7 @@ class CountEncoder(nn.Module):
     def __init__(self, n_genes: int, n_latent: int, n_hidden: int, dropout_rate: float = 0.0):
         super().__init__()
         self.n_pcs = min(max(_MIN_PCS, 2 * n_latent), n_genes)
-        self.n_latent = min(n_latent, self.n_pcs)
+        self.n_latent = n_latent
         self.register_buffer("pc_mean", torch.zeros(n_genes))
         self.register_buffer("pc_loadings", torch.zeros(n_genes, self.n_pcs))
         self.register_buffer("pc_sd", torch.ones(self.n_pcs))
@@ -62,10 +65,24 @@ class CountEncoder(nn.Module):
         for name, buffer in self.named_buffers():
             buffer.copy_(start[name])
         nn.init.zeros_(self.skip.bias)
-        self.skip.weight.copy_(torch.eye(self.n_latent, self.n_pcs + 1))
+        self.skip.weight.zero_()
+        self.skip.weight[:, : self.n_pcs] = torch.eye(self.n_latent, self.n_pcs)
         self.head.weight.mul_(0.1)
         self.head.bias.zero_()
-        self.head.bias[self.n_latent :] = -1.0
+        self.head.bias[self.n_latent :] = _LOG_SD
+
+    @torch.no_grad()
+    def align(self, alignment: Alignment) -> None:
+        """Start from latent dimensions that other assays share, after :meth:`initialise`.
+
+        The evidence becomes the Gaussian that gives the regression of the dimensions on the components
+        as a posterior, when it is multiplied with N(0, 1): with a share r of the variance that is not
+        explained, its variance is r / (1 - r).
+        """
+        explained = 1 - alignment.unexplained
+        self.skip.weight[:, : self.n_pcs] = (alignment.weights / explained).T
+        log_sd = 0.5 * (alignment.unexplained / explained).log()
+        self.head.bias[self.n_latent :] = log_sd.clamp(_LOG_SD, _MAX_LOG_SD)
 
     def hide(self, counts: Tensor) -> Tensor:
         """Counts (cells, genes) of which, in training, a random share of each cell is hidden.
@@ -99,9 +116,9 @@ class CountEncoder(nn.Module):
         library_score
             Scores (cells, 1) that :class:`LibraryScores` has of the library sizes.
         """
-        inputs = torch.cat([scores, library_score.clamp(-_FAR, _FAR)], dim=1)
+        inputs = torch.cat([scores, library_score.clamp(-FAR_DEPTH, FAR_DEPTH)], dim=1)
         shift, log_sd = self.head(self.hidden(inputs)).chunk(2, dim=1)
-        return self.skip(inputs) + shift, log_sd.clamp(-8, 2).exp()
+        return self.skip(inputs) + shift, log_sd.clamp(-8, _MAX_LOG_SD).exp()
 
 
 def hidden_layer(n_in: int, n_hidden: int, dropout_rate: float) -> nn.Sequential:

@@ -1,0 +1,34 @@
+"""Which likelihood the counts of peaks have."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+_MAX_CELLS = 5_000  # that the choice is made on
+_MOST_ODD = 1.0  # ratio of twos and ones beyond which counts come in pairs
+
+
+def default_chromatin_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
+    """``"bernoulli"`` for zeros and ones, ``"nb"`` where counts are read ends, else ``"poisson"``.
+
+    Fragments are Poisson counts to a good approximation (Martens et al. 2023). A fragment has two
+    ends: where these are counted, most counts are even, and far too variable for Poisson.
+
+    Parameters
+    ----------
+    counts
+        Counts of training cells (cells, peaks), of which 5,000 are looked at; None where they are not
+        at hand.
+    """
+    if counts is None:
+        return "poisson"
+    n_cells = counts.shape[0]
+    chosen = np.arange(n_cells)
+    if n_cells > _MAX_CELLS:
+        chosen = np.sort(np.random.default_rng(0).choice(n_cells, _MAX_CELLS, replace=False))
+    values = sp.csr_matrix(counts[chosen]).data
+    if not (values > 1).any():
+        return "bernoulli"
+    ones, twos = (values == 1).sum(), (values == 2).sum()
+    return "nb" if twos > _MOST_ODD * ones else "poisson"
