@@ -136,7 +136,7 @@ def test_a_patch_larger_than_the_state_is_refused():
 def test_the_preset_has_the_sizes_of_the_paper():
     from scdit.model._architecture import module_arguments, resolve_architecture
 
-    chosen = resolve_architecture(None, "scrdit", {}, (2_000, 2_000))
+    chosen = resolve_architecture(None, "scrdit", {}, 2_000, {"rna": 2_000})
     arguments = module_arguments(chosen)
     network = DiT(2_000, {}, **arguments["denoiser_kwargs"])
     assert network.position.shape == (200, 768)

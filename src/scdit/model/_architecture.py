@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
 import scipy.sparse as sp
 
 from scdit._checks import check_bool, check_choice, check_int, check_number
-from scdit.codec import default_gene_likelihood, default_n_hidden, default_n_latent
+from scdit.codec import (
+    default_chromatin_likelihood,
+    default_gene_likelihood,
+    default_n_hidden,
+    default_n_latent,
+)
 from scdit.diffusion import PREDICTIONS, SCHEDULES
 
+# settings of the latent codec that only one assay has
+_OF_ASSAY = {"dispersion": "rna", "gene_likelihood": "rna", "chromatin_likelihood": "atac"}
 _MLP = {"depth": 3, "mlp_ratio": 2.0}
 # by codec: what goes to the codec, to the denoiser, and to the module itself; see docs/design/
 DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -21,6 +27,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "n_hidden": None,
             "dispersion": "gene-cell",
             "gene_likelihood": None,
+            "chromatin_likelihood": None,
             "dropout_rate": 0.0,
         },
         "denoiser_kwargs": {"n_tokens": 4, "width": 128, "n_heads": 4, **_MLP},
@@ -41,6 +48,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
 _CHOICES: dict[str, Collection[str]] = {
     "dispersion": ("gene-cell", "gene"),
     "gene_likelihood": ("nb", "zinb"),
+    "chromatin_likelihood": ("poisson", "nb", "bernoulli"),
     "gene_order": ("correlation", "given", "random"),
     "scaling": ("gene", "global", "none"),
     "schedule": SCHEDULES,
@@ -82,8 +90,9 @@ def resolve_architecture(
     codec: str | None,
     preset: str | None,
     given: Mapping[str, Any],
-    shape: tuple[int, int],
-    counts: sp.spmatrix | np.ndarray | None = None,
+    n_cells: int,
+    n_features: Mapping[str, int],
+    counts: Mapping[str, sp.spmatrix] | None = None,
 ) -> dict[str, Any]:
     """Every argument of the model that was left at None, filled in.
 
@@ -93,10 +102,10 @@ def resolve_architecture(
         Names of a codec and of a preset; None for the latent codec and for none.
     given
         The other arguments by name, None where the user said nothing.
-    shape
-        Number of cells and genes, which some defaults follow.
+    n_cells, n_features
+        Number of cells, and of features by assay, which some defaults follow.
     counts
-        Counts (cells, genes), which others follow; None where they are not at hand.
+        Counts (cells, features) by assay, which others follow; None where they are not at hand.
 
     Returns
     -------
@@ -118,16 +127,31 @@ def resolve_architecture(
     if foreign:
         raise ValueError(f"codec={codec!r} does not take {', '.join(foreign)}")
     for name, value in said.items():
-        said[name] = _check(name, value, shape[1])
+        said[name] = _check(name, value, sum(n_features.values()))
+    first = next(iter(n_features))  # genes, where there are any
     if codec == "latent":
-        said.setdefault("n_hidden", default_n_hidden(*shape))
-        if "gene_likelihood" not in said:
-            said["gene_likelihood"] = default_gene_likelihood(counts)
+        for name, assay in _OF_ASSAY.items():
+            if assay not in n_features:
+                if name in said:
+                    raise ValueError(f"{name} is for {assay!r}, which these data do not have")
+                del defaults[name]
+        own = None if counts is None else counts[first]
+        said.setdefault("n_hidden", default_n_hidden(n_cells, n_features[first]))
+        if "rna" in n_features and "gene_likelihood" not in said:
+            said["gene_likelihood"] = default_gene_likelihood(own)
+        if "atac" in n_features and "chromatin_likelihood" not in said:
+            said["chromatin_likelihood"] = default_chromatin_likelihood(
+                None if counts is None else counts["atac"]
+            )
         if "n_latent" not in said:
-            reads = said["gene_likelihood"] == "zinb"
-            said["n_latent"] = default_n_latent(shape[0], counts, reads=reads)
+            reads = said.get("gene_likelihood") == "zinb"
+            said["n_latent"] = default_n_latent(n_cells, own, reads=reads)
     if codec == "expression":
-        defaults["patch_size"] = min(defaults["patch_size"], shape[1])
+        if list(n_features) != ["rna"]:
+            raise ValueError(
+                "codec='expression' is for genes alone: leave codec out for modalities"
+            )
+        defaults["patch_size"] = min(defaults["patch_size"], n_features["rna"])
     return {"codec": codec, **defaults, **said}
 
 
@@ -148,7 +172,7 @@ def _check(name: str, value: Any, n_genes: int) -> Any:
 def module_arguments(chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Resolved arguments, sorted into those of the codec, the denoiser and the module."""
     parts = {
-        part: {name: chosen[name] for name in names}
+        part: {name: chosen[name] for name in names if name in chosen}
         for part, names in DEFAULTS[chosen["codec"]].items()
     }
     return {"codec": chosen["codec"], **parts.pop("module"), **parts}

@@ -22,8 +22,8 @@ from scdit.conditions import (
     resolve_library_sizes,
 )
 from scdit.model._depths import warn_of_sizes
-from scdit.model._joint import joint_from_anndata, joint_from_mudata, joint_from_part, joint_of
-from scdit.model._modalities import Modality, completed, registered_modalities, split, to_mudata
+from scdit.model._joint import joint_like, joint_of
+from scdit.model._modalities import Modality, registered_modalities, split, to_mudata
 from scdit.module import RNA, SCDiTModule
 
 
@@ -68,30 +68,11 @@ class AssaysMixin:
         """
         if not self._modalities or data is self.adata:
             return data
+        check_class("adata", data, MuData, AnnData)
         known = joint_of(data) if isinstance(data, AnnData) else data
         if known is self.adata:
             return known
-        setup = self.registry["setup_args"]
-        check_class("adata", data, MuData, AnnData)
-        if isinstance(data, MuData):
-            joint = joint_from_mudata(data, setup, partly=True)
-        elif setup.get("protein_expression_obsm_key") is not None:
-            joint = joint_from_anndata(data, setup, partly=True)
-        else:
-            joint = joint_from_part(data, self._modality_like(data), None)
-        return completed(joint, self._modalities)
-
-    def _modality_like(self, adata: AnnData) -> Modality:
-        """The modality whose features an AnnData has."""
-        names = set(adata.var_names)
-        fits = [m for m in self._modalities if names.issuperset(m.features)]
-        if len(fits) != 1:
-            found = "several" if fits else "none"
-            raise ValueError(
-                f"adata has the features of {found} of the modalities "
-                f"{listed(m.name for m in self._modalities)}: pass a MuData that names them"
-            )
-        return fits[0]
+        return joint_like(data, self.registry, list(self.get_var_names()))
 
     def _as_given(self, new: AnnData) -> AnnData | MuData:
         """New cells of all assays in the form of the training data."""
@@ -115,7 +96,7 @@ class AssaysMixin:
     def _owners(self) -> dict[str, str]:
         """Modality that a column of conditions belongs to, where the user said one."""
         setup = self.registry["setup_args"]
-        owners = {}
+        owners: dict[str, str] = {}
         for argument, name in setup["modalities"].items():
             keys = setup.get(argument)
             if argument.endswith("_layer") or name is None or keys is None:

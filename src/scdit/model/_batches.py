@@ -64,6 +64,10 @@ class Cells:
             obs_names=self.obs_names[rows],
         )
 
+    def showing(self, present: np.ndarray) -> Cells:
+        """The same cells with other modalities shown, bool (cells, assays)."""
+        return replace(self, present=present)
+
     def columns(self, gene_list: Sequence[str] | None) -> tuple[np.ndarray, pd.Index]:
         """Positions in the model's order and names of the genes to return.
 
@@ -107,6 +111,8 @@ class Encoded:
         Counts (cells, genes) by assay, and codes (cells,) by condition.
     mean, sd
         Mean and standard deviation of the states, (cells, n_state).
+    present
+        Whether the cells have each assay, bool (cells,), by its name; None where all have all.
     """
 
     rows: range
@@ -114,6 +120,7 @@ class Encoded:
     codes: dict[str, Tensor] | None
     mean: Tensor
     sd: Tensor
+    present: dict[str, Tensor] | None = None
 
     def draw(self, noise: KeyedNoise, sample: int) -> Tensor:
         """One state of each cell, (cells, n_state); `sample` numbers the draws."""

@@ -149,7 +149,7 @@ class CellsMixin(AssaysMixin):
                 present = dict(zip(module.n_features, has.unbind(1), strict=True))
             absence = () if present is None else (present,)
             mean, sd = module.codec.encode(counts, codes, *absence)
-            yield Encoded(rows, counts, codes, mean, sd)
+            yield Encoded(rows, counts, codes, mean, sd, present)
 
     def _in_batch(
         self, part: Encoded, state: Tensor, batch: int | None

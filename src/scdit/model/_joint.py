@@ -15,8 +15,16 @@ from mudata import MuData
 from pandas.api.types import is_bool_dtype
 
 from scdit._checks import check_class, check_names, did_you_mean, listed, users_stacklevel
-from scdit.model._counts import check_counts
-from scdit.model._modalities import ASSAYS, PROTEIN, Modality, assay_names, join
+from scdit.model._counts import align_genes, check_adata, check_counts
+from scdit.model._modalities import (
+    ASSAYS,
+    PROTEIN,
+    Modality,
+    assay_names,
+    completed,
+    join,
+    registered_modalities,
+)
 
 _ARGUMENTS = ("labels_key", "batch_key", "categorical_covariate_keys", "continuous_covariate_keys")
 _joints: dict[int, tuple[weakref.ref, AnnData]] = {}
@@ -137,10 +145,52 @@ def joint_from_anndata(
     return join(adata.obs, parts)
 
 
-def joint_from_part(adata: AnnData, modality: Modality, layer: str | None) -> AnnData:
-    """The joint AnnData of cells of which one modality is at hand."""
-    _check_part(modality.assay, modality.name, adata, layer)
-    return join(adata.obs, {modality.assay: (modality.name, adata, layer)})
+def joint_like(data: Any, registry: Mapping[str, Any], features: Sequence[str]) -> AnnData:
+    """Cells as the AnnData that a model knows: with its features, in its order.
+
+    Of several modalities, cells may lack some and columns of conditions.
+
+    Parameters
+    ----------
+    data
+        The user's cells; or a joint AnnData, as it was saved with a model.
+    registry, features
+        Of the model, and the names of its features.
+
+    Raises
+    ------
+    TypeError
+        If they are of the wrong class.
+    ValueError
+        If features are missing.
+    """
+    modalities = registered_modalities(registry, features)
+    if not modalities or (isinstance(data, AnnData) and data.var_names.isin(features).sum() > 0):
+        check_adata(data)
+        return align_genes(data, features)
+    setup = registry["setup_args"]
+    if isinstance(data, MuData):
+        joint = joint_from_mudata(data, setup, partly=True)
+    elif setup.get("protein_expression_obsm_key") is not None:
+        joint = joint_from_anndata(data, setup, partly=True)
+    else:
+        only = _modality_like(data, modalities)
+        _check_part(only.assay, only.name, data, None)
+        joint = join(data.obs, {only.assay: (only.name, data, None)})
+    return completed(joint, modalities)
+
+
+def _modality_like(adata: AnnData, modalities: Sequence[Modality]) -> Modality:
+    """The modality whose features an AnnData has."""
+    names = set(adata.var_names)
+    fits = [m for m in modalities if names.issuperset(m.features)]
+    if len(fits) != 1:
+        found = "several" if fits else "none"
+        raise ValueError(
+            f"adata has the features of {found} of the modalities "
+            f"{listed(m.name for m in modalities)}: pass a MuData that names them"
+        )
+    return fits[0]
 
 
 def proteins_of(adata: AnnData, key: str, names_key: str | None) -> AnnData:

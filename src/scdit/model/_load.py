@@ -12,13 +12,16 @@ from typing import Any, Literal, Self
 from uuid import uuid4
 
 from anndata import AnnData, read_h5ad
+from mudata import MuData
 from scvi import settings
 from scvi.data import AnnDataManager
 
 from scdit._checks import check_bool, listed, shown
 from scdit._compat import device_of
-from scdit.model._counts import align_genes, check_adata
+from scdit.model._counts import check_adata
 from scdit.model._folder import Folder
+from scdit.model._joint import joint_like, remember
+from scdit.model._modalities import registered_modalities
 from scdit.model._restore import restored_on_error
 from scdit.model._saved_file import DATA_FILE, MODEL_FILE, SavedModel, not_finite, read_model
 
@@ -72,7 +75,7 @@ class LoadMixin:
             If an argument is of the wrong class.
         """
         folder = Folder(dir_path, prefix)
-        if adata is not None and adata is not False:
+        if adata is not None and adata is not False and not isinstance(adata, MuData):
             check_adata(adata)
         check_bool("allow_pickle", allow_pickle)
         target = device_of(accelerator, device)
@@ -86,9 +89,11 @@ class LoadMixin:
             )
         if adata is None:
             adata = _read_data(folder, saved.data)
-        data = align_genes(adata, saved.genes) if isinstance(adata, AnnData) else None
+        data = None if adata is False else joint_like(adata, saved.registry, saved.genes)
         with restored_on_error(cls, data):
             model = _build(cls, folder.file(MODEL_FILE), saved, data)
+        if data is not None and isinstance(adata, MuData):
+            remember(adata, data)
         model.to_device(target)
         model.module.eval()
         return model
@@ -128,7 +133,15 @@ def _build(cls: Any, file: Path, saved: SavedModel, adata: AnnData | None) -> An
     attributes = dict(saved.attributes)
     registry, arguments = attributes.pop("registry_"), attributes.pop("init_params_")
     if adata is not None:
-        cls.setup_anndata(adata, source_registry=registry, **registry["setup_args"])
+        arguments_of_setup = {k: registry[k] for k in ("setup_method_name", "setup_args")}
+        joint = registered_modalities(registry, saved.genes)
+        layer = None if joint else registry["setup_args"]["layer"]
+        cls._register(
+            adata,
+            layer,
+            {"model_name": cls.__name__, **arguments_of_setup},
+            {"source_registry": registry},
+        )
     unknown = arguments["non_kwargs"].keys() - inspect.signature(cls).parameters.keys()
     if unknown:
         raise ValueError(

@@ -155,7 +155,8 @@ def to_mudata(
         Modality in whose ``obs`` a column is kept as well, by column.
     """
     for column, name in owners.items():
-        parts[name].obs[column] = obs[column]
+        if name in parts and column in obs:
+            parts[name].obs[column] = obs[column]
     # mudata 0.3 pulls columns from the modalities unless it is told not to
     own = getattr(mudata, "set_options", None)
     with nullcontext() if own is None else own(pull_on_update=False):

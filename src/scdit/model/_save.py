@@ -16,6 +16,7 @@ from scvi.data import AnnDataManager
 
 from scdit._checks import check_bool, check_class, did_you_mean, listed
 from scdit.conditions import Condition, Number, check_conditions
+from scdit.model._assays import AssaysMixin
 from scdit.model._counts import align_genes, check_counts
 from scdit.model._folder import Folder
 from scdit.model._plain import to_plain
@@ -31,7 +32,7 @@ from scdit.model._saved_file import (
 from scdit.module import SCDiTModule
 
 
-class SaveMixin:
+class SaveMixin(AssaysMixin):
     """Adds :meth:`save`, :meth:`load` and pickling to the model."""
 
     id: str
@@ -155,7 +156,7 @@ class SaveMixin:
         numbers = [c.key for c in self._conditions if isinstance(c, Number)]
         unlabeled = {arguments["labels_key"]: arguments["unlabeled_category"]}
         try:
-            check_counts(self.adata, arguments["layer"])
+            check_counts(self.adata, self._layer)
             align_genes(self.adata, SavedModel({}, {"registry_": self.registry}, None).genes)
             check_conditions(
                 self.adata,

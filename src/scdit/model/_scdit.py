@@ -28,12 +28,13 @@ from scdit.model._likelihood import LikelihoodMixin
 from scdit.model._load import LoadMixin
 from scdit.model._modalities import VAR, Modality
 from scdit.model._names import weights_token
+from scdit.model._predict import PredictMixin
 from scdit.model._registration import check_unchanged
 from scdit.model._save import SaveMixin
 from scdit.model._setup import SetupMixin
 from scdit.model._train import TrainMixin
 from scdit.model._translate import TranslateMixin
-from scdit.module import SCDiTModule
+from scdit.module import RNA, SCDiTModule, by_assay
 
 _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() for name in part}
 
@@ -44,6 +45,7 @@ class SCDiT(
     GenerateMixin,
     InterpolateMixin,
     TranslateMixin,
+    PredictMixin,
     EmbedMixin,
     DecodeMixin,
     DifferentialMixin,
@@ -85,6 +87,9 @@ class SCDiT(
     gene_likelihood
         Latent codec: ``"nb"`` (negative binomial), ``"zinb"`` (zero-inflated) or None: ``"zinb"``
         where counts are reads, as of full-length protocols, and ``"nb"`` where they are molecules.
+    chromatin_likelihood
+        Latent codec with chromatin: ``"poisson"``, ``"nb"`` or ``"bernoulli"``; None to choose by the
+        data (``"bernoulli"`` where they are binarised).
     zero_value
         Expression codec: the value of a gene without counts (-1), at most 0. The further it is from
         the other values, the more of its capacity a network spends on which genes are off.
@@ -139,6 +144,7 @@ class SCDiT(
         n_latent: int | None = None,
         n_hidden: int | None = None,
         dispersion: Literal["gene-cell", "gene"] | None = None,
+        chromatin_likelihood: Literal["poisson", "nb", "bernoulli"] | None = None,
         gene_likelihood: Literal["nb", "zinb"] | None = None,
         dropout_rate: float | None = None,
         zero_value: float | None = None,
@@ -160,19 +166,21 @@ class SCDiT(
         adata = joint_of(adata)
         super().__init__(adata, registry)
         features = self._n_features()
-        shape, counts = (self.summary_stats.n_cells, next(iter(features.values()))), None
+        counts = None
         if adata is not None:
             check_unchanged(self.adata_manager)
-            counts = read_counts(adata, self._layer)[:, : shape[1]]
+            counts = by_assay(read_counts(adata, self._layer), features)
         condition_dropout = check_number("condition_dropout", condition_dropout, 0, 1)
         ema_decay = check_number("ema_decay", ema_decay, 0, 1, open_high=True)
-        chosen = resolve_architecture(codec, preset, given, shape, counts)
+        chosen = resolve_architecture(
+            codec, preset, given, self.summary_stats.n_cells, features, counts
+        )
         # recorded as resolved: a model that is loaded with other data keeps its sizes
         self.init_params_ = self._get_init_params({**locals(), **chosen, "preset": None})
         self._conditions = registered_conditions(self.registry)
         with steady_torch():  # weights in single precision
             self.module = self._module_cls(
-                features if self._modalities else shape[1],
+                features if self._modalities else features[RNA],
                 {c.name: c.n_categories for c in self._conditions},
                 **module_arguments(chosen),
                 condition_dropout=condition_dropout,

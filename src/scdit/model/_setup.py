@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anndata import AnnData
@@ -19,6 +19,9 @@ from scdit.model._registration import CountsField
 
 class SetupMixin:
     """Adds :meth:`setup_anndata` and :meth:`setup_mudata` to the model."""
+
+    _get_setup_method_args: Callable[..., dict[str, Any]]
+    register_manager: Callable[[AnnDataManager], None]
 
     @classmethod
     @setup_anndata_dsp.dedent
@@ -71,8 +74,6 @@ class SetupMixin:
         """
         setup_method_args = cls._get_setup_method_args(**locals())
         check_adata(adata)
-        if adata.is_view:
-            raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
         if protein_expression_obsm_key is None:
             if protein_names_uns_key is not None:
                 raise ValueError("protein_names_uns_key needs protein_expression_obsm_key")
@@ -167,6 +168,8 @@ class SetupMixin:
                 raise ValueError("unlabeled_category needs labels_key, the column it is a name in")
         for name, key in {"labels_key": labels_key, "batch_key": batch_key}.items():
             check_class(name, key, str, type(None))
+        if adata.is_view:
+            raise ValueError("adata is a view: pass a copy, adata = adata.copy()")
         check_counts(adata, layer)
         check_not_taken(adata)
         check_conditions(

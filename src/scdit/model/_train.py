@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from anndata import AnnData
 from scvi.data import AnnDataManager
 
@@ -191,7 +192,7 @@ class TrainMixin(AssaysMixin):
                 **trainer_kwargs,
             )
             if not self.is_trained_:
-                self.module.codec.start(_to_start(self.module, cells))
+                _start(self.module, cells)
             runner()
             self.composition_ = self._composition(counts)
             self.run_token_ = weights_token(self.module)
@@ -215,13 +216,14 @@ class TrainMixin(AssaysMixin):
         return {"codes": codes, "library_size": library_size}
 
 
-def _to_start(module: SCDiTModule, cells: CellDataModule) -> dict[str, sp.csr_matrix]:
-    """Counts (cells, features) of the training cells that have each assay."""
+def _start(module: SCDiTModule, cells: CellDataModule) -> None:
+    """Let the codec take its statistics of the training cells."""
     counts = module.by_assay(cells.counts[cells.train_idx])
     if cells.present is None:
-        return counts
-    present = cells.present.numpy()[cells.train_idx]
-    return {name: x[present[:, i]] for i, (name, x) in enumerate(counts.items())}
+        module.codec.start(counts)
+    else:
+        present = cells.present[torch.as_tensor(cells.train_idx)].unbind(1)
+        module.codec.start(counts, dict(zip(counts, present, strict=True)))
 
 
 @contextmanager

@@ -72,8 +72,9 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         super().__init__()
         self.n_categories = dict(n_categories)
         self.codec: Any = CODECS[codec](n_features, n_categories, **codec_kwargs)
-        alone = isinstance(n_features, int)
-        self.n_features = {RNA: n_features} if alone else dict(n_features)  # type: ignore[arg-type]
+        self.n_features: dict[str, int] = (
+            {RNA: n_features} if isinstance(n_features, int) else dict(n_features)
+        )
         self._add_diffusion(
             n_categories, schedule, prediction, condition_dropout, ema_decay, denoiser_kwargs
         )
@@ -173,15 +174,22 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
     # -- one matrix <-> assays -------------------------------------------------------------------
 
     def by_assay(self, matrix: Any) -> dict[str, Any]:
-        """Columns (cells, features of all assays) of each assay; a tensor, an array or CSR."""
-        ends = np.cumsum([0, *self.n_features.values()])
-        return {
-            name: matrix[:, start:stop]
-            for name, start, stop in zip(self.n_features, ends[:-1], ends[1:], strict=True)
-        }
+        """Columns of each assay, see :func:`by_assay`."""
+        return by_assay(matrix, self.n_features)
 
     def _present(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         """Whether cells have each assay, bool (cells,), if a batch says so."""
         if PRESENT not in tensors:
             return None
         return dict(zip(self.n_features, tensors[PRESENT].bool().unbind(1), strict=True))
+
+
+def by_assay(matrix: Any, n_features: Mapping[str, int]) -> dict[str, Any]:
+    """Columns of each assay of a matrix (cells, features of all assays): a tensor, an array or CSR."""
+    if len(n_features) == 1:
+        return dict.fromkeys(n_features, matrix)
+    ends = np.cumsum([0, *n_features.values()])
+    return {
+        name: matrix[:, start:stop]
+        for name, start, stop in zip(n_features, ends[:-1], ends[1:], strict=True)
+    }
