@@ -79,13 +79,15 @@ def test_some_proteins_of_the_mixture(mixture):
 
 def test_gradients_of_the_mixture():
     g = torch.Generator().manual_seed(0)
-    values = [torch.randn(3, 4, generator=g, dtype=torch.float64, requires_grad=True) for _ in "abcde"]
+    values = [
+        torch.randn(3, 4, generator=g, dtype=torch.float64, requires_grad=True) for _ in "abcde"
+    ]
     counts = torch.tensor([[0.0, 1, 7, 300]], dtype=torch.float64).expand(3, 4)
 
     def loss(a, b, c, d, logit):
-        return ForegroundBackground(NegativeBinomial(a, b), NegativeBinomial(c, d), logit).log_prob(
-            counts
-        )
+        return ForegroundBackground(
+            NegativeBinomial(a, b), NegativeBinomial(c, d), logit
+        ).log_prob(counts)
 
     assert torch.autograd.gradcheck(loss, values)
 

@@ -89,7 +89,7 @@ class LatentCodec(nn.Module):
         Raises
         ------
         ValueError
-            If no cell has one of the assays.
+                If no cell has one of the assays, or all of its counts are zero.
         """
         start_together(dict(self._each()), counts, present, self.n_latent)
 

@@ -36,14 +36,19 @@ def start_together(
     Raises
     ------
     ValueError
-        If no cell has counts of one of the assays.
+        If no cell has one of the assays, or all of its counts are zero.
     """
     rows = {name: rows_with(present, name, counts[name].shape[0]) for name in assays}
     for name, assay in assays.items():
         if not len(rows[name]):
-            raise ValueError(f"no training cell has counts of the assay {name!r}")
+            raise ValueError(f"no training cell has the assay {name!r}")
         every = len(rows[name]) == counts[name].shape[0]
-        assay.start(counts[name] if every else sp.csr_matrix(counts[name])[rows[name]])
+        own = counts[name] if every else sp.csr_matrix(counts[name])[rows[name]]
+        if not own.sum() > 0:
+            raise ValueError(
+                f"the assay {name!r} has no counts in the {own.shape[0]} training cells"
+            )
+        assay.start(own)
     if len(assays) == 1:
         return
     n_cells = next(iter(counts.values())).shape[0]

@@ -78,9 +78,9 @@ class QuantileMap(nn.Module):
         density[genes] = np.diff(ends, axis=1)
         self.places.set(density)
 
-    def clear(self) -> None:
-        """Change nothing again."""
-        self.places.clear()
+    def clear(self, genes: NDArray[np.int64] | None = None) -> None:
+        """Change nothing again, or nothing of some genes."""
+        self.places.clear(genes)
 
 
 def fit_places(

@@ -78,9 +78,12 @@ class CountShape(nn.Module):
         self.ends.copy_(torch.as_tensor(ends / ends[:, -1:]))
 
     @torch.no_grad()
-    def clear(self) -> None:
-        """Change nothing again."""
-        self.ends.copy_(self.edges.expand_as(self.ends))
+    def clear(self, genes: NDArray[np.int64] | None = None) -> None:
+        """Change nothing again, or nothing of some genes."""
+        if genes is None:
+            self.ends.copy_(self.edges.expand_as(self.ends))
+        else:
+            self.ends[torch.as_tensor(genes, device=self.ends.device)] = self.edges
 
 
 def interval_probabilities(mixture: Mixture, upper: Floats) -> Floats:

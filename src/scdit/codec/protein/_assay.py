@@ -15,8 +15,9 @@ from scdit.codec._encoder import FAR_DEPTH, CountEncoder, hidden_layer
 from scdit.codec._protocol import Codes, SparseCounts, Uniform
 from scdit.codec._sparse import capped_counts, library_sizes
 from scdit.codec._weight_prior import WeightPrior
-from scdit.codec.calibration import QuantileMap, fit_quantile_map
+from scdit.codec.calibration import QuantileMap
 from scdit.codec.likelihood import Dispersion, ForegroundBackground, NegativeBinomial
+from scdit.codec.protein._calibration import fit_protein_map
 from scdit.codec.protein._start import two_levels
 from scdit.codec.rna import statistics
 from scdit.nn import ConditionTerms
@@ -156,11 +157,12 @@ class Protein(CountAssay):
         total = log_mean.logsumexp(1, keepdim=True)
         log_theta = self.dispersion(log_mean - total, torch.cat([latent, hidden], dim=1))
         log_theta = log_theta.clamp(*_RANGE_LOG_THETA)
-        background_log_theta = self.background_dispersion(log_mean, latent)
+        # the same in all cells: not expanded, which would cost a logarithm of gamma for each count
+        background_log_theta = self.background_dispersion.log_theta.clamp(*_RANGE_LOG_THETA)
         scale = self.log_library(state) - total
         return ForegroundBackground(
             NegativeBinomial(foreground + scale, log_theta),
-            NegativeBinomial(background + scale, background_log_theta.clamp(*_RANGE_LOG_THETA)),
+            NegativeBinomial(background + scale, background_log_theta[None]),
             logit,
         )
 
@@ -185,4 +187,4 @@ class Protein(CountAssay):
     def calibrate(self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None) -> None:
         """Fit the map to training cells; arguments are those of :meth:`decoded_cells`."""
         self.clear_calibration()
-        fit_quantile_map(self.quantile_map, None, self.decoded_cells(state, counts, codes))
+        fit_protein_map(self.quantile_map, self.decoded_cells(state, counts, codes))
