@@ -43,11 +43,14 @@ class Background:
         Predicts labels from principal components; None with fewer than two labels.
     training
         Cells that the generator may have copied, None if unknown.
+    cells
+        The cells that all of it is fitted on.
     """
 
     space: FeatureSpace
     label_classifier: Pipeline | None
     training: Population | None
+    cells: Population
 
     @cached_property
     def training_pcs(self) -> np.ndarray:
@@ -68,7 +71,7 @@ def fit_background(cells: Population, training: Population | None, *, seed: int)
     classifier = None
     if cells.labels is not None and len(np.unique(cells.labels)) > 1:
         classifier = fit_label_classifier(space.project(cells), cells.labels)
-    return Background(space, classifier, training)
+    return Background(space, classifier, training, cells)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +122,13 @@ class Comparison:
         if self.real.labels is None or self.generated.labels is None:
             raise UnavailableError("needs `labels_key`, and labels of the generated cells")
         return self.real.labels, self.generated.labels
+
+    @cached_property
+    def predicted_labels(self) -> np.ndarray:
+        """Label of each generated cell as a classifier of real cells predicts it."""
+        if self.background.label_classifier is None:
+            raise UnavailableError("needs at least two labels")
+        return self.background.label_classifier.predict(self.generated_pcs)
 
     def expression(self, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Dense log expression of a few genes on both sides, shapes (cells, genes)."""

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from pandas.api.types import is_numeric_dtype
 
 from scdit._checks import check_class, check_int, check_rng, shortened
-from scdit.tl._metrics import Metric, choose_metrics
-from scdit.tl._population import ALL, check_key, check_sides
-from scdit.tl._trial import Trial, build_trial
+from scdit.tl._choice import choose_metrics
+from scdit.tl._joint import JointTrial
+from scdit.tl._joint_metrics import joint_trials
+from scdit.tl._metrics import METRICS, Metric
+from scdit.tl._modal_sides import check_all_sides, read_modal_sides
+from scdit.tl._population import ALL, check_key
+from scdit.tl._trial import Trial, build_trials, read_sides
 
 NAN = float("nan")
 COLUMNS = ("metric", "group", "value", "floor", "better", "ideal", "n", "note")
 
 
 def evaluate(
-    real: AnnData,
-    generated: AnnData,
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
     *,
     labels_key: str | None = None,
-    reference: AnnData | None = None,
+    reference: AnnData | MuData | None = None,
     layer: str | None = None,
     preset: str = "default",
     metrics: Sequence[str] | None = None,
     max_cells: int = 1500,
     rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+    assays: Mapping[str, str] | None = None,
+    protein_expression_obsm_key: str | None = None,
 ) -> pd.DataFrame:
     """Compare generated with held-out real cells, metric by metric, each beside its floor.
 
@@ -43,20 +50,28 @@ def evaluate(
     floor, one is fitted on; the memorisation audit is then not available. CFGen's protocol is the
     exception: it fits its space on the real side by definition.
 
+    Of MuData objects, each modality is compared by itself, on log counts of all proteins or on
+    TF-IDF components of peaks where RNA has principal components of log expression. Then
+    modalities are compared with each other. Cells are paired by name; those that lack a modality
+    are left out.
+
     Parameters
     ----------
     real
         Held-out real cells, with raw counts.
     generated
         Generated cells with at least the genes of `real`, in any order. For metrics over all
-        cells they should have its label composition.
+        cells they should have its label composition. A MuData needs the modalities of `real`.
     labels_key
-        Column of `obs` with labels. Each label of `real` is then compared on its own too.
+        Column of `obs` with labels. Each label of `real` is then compared on its own too. Of a
+        MuData, the column is taken from ``mdata.obs``, or else from the modality that has it;
+        ``"rna:cell_type"`` names one.
     reference
         The cells the generator was trained on.
     layer
         Layer with the counts of `real` and `reference`, and of generated cells that have it; `X`
-        where it is None. Values that are no raw counts are refused.
+        where it is None, and in modalities without that layer. Values that are no raw counts are
+        refused.
     preset
         ``"default"``, ``"cfgen"`` (the literature's protocol), ``"paper"`` (the metrics of the
         scRDiT paper) or ``"all"``.
@@ -66,12 +81,20 @@ def evaluate(
         Most cells on a side of a comparison; more are subsampled.
     rng
         Seed or generator. The same seed gives the same table.
+    assays
+        Modalities of a MuData whose name and features do not say what they count:
+        ``{"name": "rna"}``, ``"protein"`` or ``"atac"``.
+    protein_expression_obsm_key
+        Entry of `obsm` with protein counts of AnnData objects. They are then compared as a MuData
+        with modalities ``rna`` and ``prot``.
 
     Returns
     -------
     One row per metric and group, also written to ``generated.uns["scdit_evaluation"]`` if
     `generated` is not a view; nothing else of the arguments changes:
 
+    - ``modality`` (of MuData only): the name of one, or ``"joint"`` for metrics across them. Of
+      more than two modalities each pair is named, such as ``"rna+prot"``
     - ``metric``, ``group`` (``"all"`` or a label)
     - ``value``, ``floor``: NaN where the metric cannot be computed
     - ``better``: ``"lower"``, ``"higher"``, or ``"closer"`` to the ideal
@@ -84,37 +107,46 @@ def evaluate(
     KeyError
         If `real` or `reference` lacks the layer or the labels.
     TypeError
-        If an argument is of the wrong class, or a matrix of a kind that is not supported.
+        If an argument is of the wrong class, some sides are AnnData and some MuData, or a matrix is
+        of a kind that is not supported.
     ValueError
-        If values are no counts, genes are missing, there are too few cells to fit features, labels
-        are missing or of mixed types, or a metric or preset is unknown.
+        If values are no counts, genes or modalities are missing, there are too few cells to fit
+        features, labels are missing or of mixed types, no cell has all modalities, or a metric or
+        preset is unknown.
 
     Warns
     -----
     UserWarning
         If the labels of real, generated and reference cells differ, cells are on two sides at once,
-        or ``obs["scdit_generated"]`` says that a side holds cells of the other.
+        or ``obs["scdit_generated"]`` says that a side holds cells of the other; if cells of a
+        MuData lack a modality or modalities are in different order.
 
     Examples
     --------
     >>> table = scdit.tl.evaluate(test, new, reference=train, labels_key="cell_type")
     >>> table.query("group == 'all'").set_index("metric")[["value", "floor"]]
     """
-    chosen = choose_metrics(preset, metrics)
-    check_sides(real, generated, reference)
+    sides = check_all_sides(
+        real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key
+    )
+    several = isinstance(sides[0], MuData)
+    chosen = choose_metrics(preset, metrics, several=several and len(sides[0].mod) > 1)
     max_cells = check_int("max_cells", max_cells)
     check_key("labels_key", labels_key)
     check_key("layer", layer)
-    trial = build_trial(
-        real,
-        generated,
-        labels_key=labels_key,
-        reference=reference,
-        layer=layer,
-        max_cells=max_cells,
-        rng=np.random.default_rng(check_rng(rng)),
+    draws = np.random.default_rng(check_rng(rng))
+    if several:
+        cells = read_modal_sides(*sides, labels_key=labels_key, layer=layer, assays=assays)
+    else:
+        if assays is not None:
+            raise ValueError("assays names modalities of a MuData; these are AnnData objects")
+        cells = {"": read_sides(*sides, labels_key=labels_key, layer=layer)}
+    trials = build_trials(cells, max_cells=max_cells, rng=draws)
+    table = pd.DataFrame(
+        [{"modality": name} | row for name, rows in _sections(trials, chosen) for row in rows]
     )
-    table = pd.DataFrame([row for metric in chosen for row in _rows(metric, trial)])
+    if not several:
+        table = table.drop(columns="modality")
     if not generated.is_view:  # which would become an object of its own
         generated.uns["scdit_evaluation"] = table.copy()
     return table
@@ -142,7 +174,21 @@ def check_table(name: str, table: pd.DataFrame) -> None:
             raise ValueError(f"{name}[{column!r}] must hold numbers, has {table[column].dtype}")
 
 
-def _rows(metric: Metric, trial: Trial) -> list[dict[str, object]]:
+def _sections(
+    trials: Mapping[str, Trial], chosen: Sequence[str]
+) -> Iterator[tuple[str, list[dict[str, object]]]]:
+    """Return the rows of each metric: those of each modality, then those across modalities."""
+    for modality, trial in trials.items():
+        for name in chosen:
+            if name in METRICS:
+                yield modality, _rows(METRICS[name], trial)
+    for modality, joint, metrics in joint_trials(trials):
+        for metric in metrics:
+            if metric.name in chosen:
+                yield modality, _rows(metric, joint)
+
+
+def _rows(metric: Metric, trial: Trial | JointTrial) -> list[dict[str, object]]:
     """Return the rows of one metric: all cells first, then each label."""
     if metric.scope == "all" or not trial.groups:
         return [_measure(metric, trial, ALL)]
@@ -151,7 +197,7 @@ def _rows(metric: Metric, trial: Trial) -> list[dict[str, object]]:
     return [first, *labels]
 
 
-def _measure(metric: Metric, trial: Trial, group: str) -> dict[str, object]:
+def _measure(metric: Metric, trial: Trial | JointTrial, group: str) -> dict[str, object]:
     """Compute a metric and its floor for one group."""
     size = trial.size(group)
     value, floor, note = NAN, NAN, ""

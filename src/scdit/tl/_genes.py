@@ -60,10 +60,30 @@ def gene_correlations(expression: np.ndarray) -> np.ndarray:
     -------
     Shape (genes, genes), with the diagonal at 1 (0 for genes that do not vary).
     """
-    centred = expression - expression.mean(axis=0)
-    norm = np.linalg.norm(centred, axis=0)
-    scaled = centred / np.where(norm > 0, norm, 1)
+    scaled = _of_unit_length(expression)
     return scaled.T @ scaled
+
+
+def cross_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pearson correlations of each column of the first with each of the second.
+
+    Parameters
+    ----------
+    first, second
+        Features of the same cells, shapes (cells, n) and (cells, m).
+
+    Returns
+    -------
+    Shape (n, m); 0 where a feature does not vary.
+    """
+    return _of_unit_length(first).T @ _of_unit_length(second)
+
+
+def _of_unit_length(features: np.ndarray) -> np.ndarray:
+    """Centre columns and scale them to length 1; columns that do not vary are 0."""
+    centred = features - features.mean(axis=0)
+    norm = np.linalg.norm(centred, axis=0)
+    return centred / np.where(norm > 0, norm, 1)
 
 
 def correlation_agreement(real: np.ndarray, generated: np.ndarray) -> Agreement:

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scdit._checks import check_class, did_you_mean, listed
+from scdit.tl._kinds import Kind
 
 _MOST = 2**31 - 1  # as of counts to train on
 _EXACT_HALF = 2048  # whole numbers above are rounded in 16 bits
@@ -34,7 +35,7 @@ def check_layer(adata: AnnData, name: str, layer: str | None) -> None:
         )
 
 
-def read_matrix(adata: AnnData, name: str, layer: str | None) -> sp.csr_matrix:
+def read_matrix(adata: AnnData, name: str, layer: str | None, kind: Kind = "rna") -> sp.csr_matrix:
     """Counts as float32 CSR without duplicate entries or stored zeros, or why they are no counts.
 
     Parameters
@@ -45,6 +46,8 @@ def read_matrix(adata: AnnData, name: str, layer: str | None) -> sp.csr_matrix:
         What the caller calls them; used in messages.
     layer
         Layer with the counts; None for `X`.
+    kind
+        What is counted; proteins have normalisations of their own, which the message names.
 
     Raises
     ------
@@ -72,16 +75,9 @@ def read_matrix(adata: AnnData, name: str, layer: str | None) -> sp.csr_matrix:
     wrong = ~np.isfinite(data) | (data < 0) | (data != np.rint(data))
     if wrong.any():
         first = data[wrong][0]
-        kind = (
-            "It has missing or infinite values."
-            if not np.isfinite(data).all()
-            else "It looks scaled."
-            if (data < 0).any()
-            else "It looks normalised or log-transformed."
-        )
         raise ValueError(
             f"{where} does not hold raw counts: {wrong.mean():.0%} of its non-zero values are "
-            f"not non-negative integers (the first is {first:.4g}). {kind} "
+            f"not non-negative integers (the first is {first:.4g}). {_look(counts, kind)} "
             f"Evaluation compares counts: {_elsewhere(adata, layer)}."
         )
     if data.size and data.max() > _MOST:
@@ -89,6 +85,22 @@ def read_matrix(adata: AnnData, name: str, layer: str | None) -> sp.csr_matrix:
     counts.data = data.astype(np.float32)
     counts.eliminate_zeros()
     return counts
+
+
+def _look(values: sp.csr_matrix, kind: Kind) -> str:
+    """Say what values that are no counts look like."""
+    if not np.isfinite(values.data).all():
+        return "It has missing or infinite values."
+    if kind != "protein":
+        scaled = (values.data < 0).any()
+        return "It looks scaled." if scaled else "It looks normalised or log-transformed."
+    if not (values.data < 0).any():
+        return "It looks log-transformed, or CLR-normalised as in Seurat."
+    # a log-ratio to the geometric mean has the mean 0, in each cell or for each protein
+    spread = float(np.abs(values.data).mean())
+    if any(np.abs(values.mean(axis=axis)).max() < 1e-3 * spread for axis in (0, 1)):
+        return "It looks CLR-normalised or scaled: the values of each cell or protein have mean 0."
+    return "It looks DSB-normalised: background is near 0, and some of it below."
 
 
 def _check_kind(values: Any, where: str) -> None:

@@ -5,14 +5,13 @@ A new metric is one row here, whose function takes a :class:`Comparison` and ret
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 from scipy.stats import ks_2samp
 
-from scdit._checks import check_names, did_you_mean, shown
 from scdit.tl._cfgen import cfgen_mmd
 from scdit.tl._classifiers import c2st, fit_label_classifier
 from scdit.tl._comparison import Comparison, UnavailableError
@@ -24,10 +23,11 @@ NAN = float("nan")
 
 Better = Literal["lower", "higher", "closer"]
 Scope = Literal["cells", "labels", "all"]
+C = TypeVar("C")  # what is compared: one modality, or several
 
 
 @dataclass(frozen=True)
-class Metric:
+class Metric(Generic[C]):
     """One row of the table.
 
     Attributes
@@ -51,7 +51,7 @@ class Metric:
 
     name: str
     about: str
-    compute: Callable[[Comparison], float]
+    compute: Callable[[C], float]
     better: Better
     ideal: float
     min_cells: int = 10
@@ -84,9 +84,7 @@ def _moment_offset(c: Comparison) -> float:
 def _correct_labels(c: Comparison) -> float:
     """Share of generated cells whose label a classifier of real cells predicts."""
     _, labels = c.labels
-    if c.background.label_classifier is None:
-        raise UnavailableError("needs at least two labels")
-    return float(np.mean(c.background.label_classifier.predict(c.generated_pcs) == labels))
+    return float(np.mean(c.predicted_labels == labels))
 
 
 def _train_on_generated(c: Comparison) -> float:
@@ -106,7 +104,7 @@ def _share_of_copies(c: Comparison) -> float:
 
 
 # fmt: off
-_TABLE: tuple[Metric, ...] = (
+_TABLE: tuple[Metric[Comparison], ...] = (
     # distances of distributions, in the space of 30 principal components
     Metric("mmd", "Unbiased squared maximum mean discrepancy, 5 RBF kernels, on PCs",
            lambda c: mmd(*c.pcs), "lower", 0),
@@ -203,42 +201,4 @@ _TABLE: tuple[Metric, ...] = (
 )
 # fmt: on
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _TABLE}
-
-PRESETS: dict[str, tuple[str, ...]] = {
-    "default": tuple(n for n in METRICS if not n.startswith(("cfgen_", "paper_"))),
-    "cfgen": tuple(name for name in METRICS if name.startswith("cfgen_")),
-    "paper": tuple(name for name in METRICS if name.startswith("paper_")),
-    "all": tuple(METRICS),
-}
-
-
-def choose_metrics(preset: str, names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics of a preset, or those named.
-
-    Raises
-    ------
-    TypeError
-        If a metric is no name.
-    ValueError
-        If the preset or a metric is unknown, or there is none.
-    """
-    if not isinstance(preset, str) or preset not in PRESETS:
-        raise ValueError(
-            f"Unknown preset {shown(preset)}. There are: {', '.join(PRESETS)}"
-            + did_you_mean(preset, PRESETS)
-        )
-    if names is None:
-        return [METRICS[name] for name in PRESETS[preset]]
-    if not isinstance(names, Sequence | np.ndarray) or isinstance(names, str) or not len(names):
-        raise ValueError(
-            f"metrics must be a list of at least one name, got {shown(names)}: for example ['mmd']"
-        )
-    chosen = dict.fromkeys(check_names("metrics", names))
-    unknown = [name for name in chosen if name not in METRICS]
-    if unknown:
-        raise ValueError(
-            f"Unknown metrics {unknown}. There are: {', '.join(METRICS)}"
-            + did_you_mean(unknown[0], METRICS)
-        )
-    return [METRICS[name] for name in chosen]
+METRICS: dict[str, Metric[Comparison]] = {metric.name: metric for metric in _TABLE}

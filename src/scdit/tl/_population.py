@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,8 +14,9 @@ from anndata import AnnData
 from pandas.api.types import infer_dtype, is_float_dtype
 
 from scdit._checks import as_text, check_class, did_you_mean, shortened
+from scdit.tl._kinds import FEATURES, Kind
 from scdit.tl._matrices import read_matrix
-from scdit.tl._warnings import warn_of_flags
+from scdit.tl._warnings import marked_generated, warn_of_flags
 
 ALL = "all"  # the name of all cells together, among the labels
 TARGET_SUM = 1e4
@@ -23,17 +24,22 @@ TARGET_SUM = 1e4
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Counts of some cells (CSR, cells x genes) and, where known, a label for each of them."""
+    """Counts of some cells (CSR, cells x genes) and, where known, a label for each of them.
+
+    Proteins and peaks stand in the place of genes where `kind` says so.
+    """
 
     counts: sp.csr_matrix
     labels: np.ndarray | None = None
+    kind: Kind = "rna"
 
     def __len__(self) -> int:
         return self.counts.shape[0]
 
     def take(self, index: np.ndarray) -> Population:
         """Return the cells at `index`, an array of positions or a mask."""
-        return Population(self.counts[index], None if self.labels is None else self.labels[index])
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, counts=self.counts[index], labels=labels)
 
     def where(self, label: str) -> np.ndarray:
         """Return the positions of the cells of one label, in increasing order."""
@@ -81,10 +87,17 @@ class Population:
     def log_expression(self, genes: np.ndarray | slice = slice(None)) -> sp.csr_matrix:
         """Return log(1 + counts per 10,000) of some genes, as CSR (cells x genes).
 
-        The size of a cell is its total over *all* genes. Cells without counts stay zero.
+        The size of a cell is its total over *all* genes. Cells without counts stay zero. Proteins
+        are not scaled: few of them are measured, so their total follows the cell type. Of peaks
+        it is only used whether they are open: log(1 + 10,000 / open peaks of the cell).
         """
-        scale = TARGET_SUM / np.where(self.library_size > 0, self.library_size, 1.0)
-        x = sp.csr_matrix(sp.diags_array(scale.astype(np.float32)) @ self.counts[:, genes])
+        counts, size = self.counts[:, genes], self.library_size
+        if self.kind == "protein":
+            return counts.log1p()
+        if self.kind == "atac":
+            counts, size = counts.sign(), self.detected_genes
+        scale = TARGET_SUM / np.where(size > 0, size, 1.0)
+        x = sp.csr_matrix(sp.diags_array(scale.astype(np.float32)) @ counts)
         return x.log1p()
 
 
@@ -122,16 +135,32 @@ def read_population(
         counts.
     """
     check_class(name, adata, AnnData)
+    labels = None if labels_key is None else read_labels(adata, name, labels_key)
+    counts = read_counts(adata, name, genes=genes, layer=layer)
+    warn_of_flags(marked_generated(adata.obs), name)
+    return Population(counts, labels)
+
+
+def read_counts(
+    adata: AnnData,
+    name: str,
+    *,
+    genes: Sequence[str] | None = None,
+    layer: str | None = None,
+    kind: Kind = "rna",
+) -> sp.csr_matrix:
+    """Read the counts of `adata`, with its genes (proteins, peaks) in the order of `genes`.
+
+    Arguments and errors are those of :func:`read_population`.
+    """
     if adata.isbacked:
         raise ValueError(f"`{name}` is backed by a file: read it into memory, .to_memory().")
-    for n, what in ((adata.n_obs, "cells"), (adata.n_vars, "genes")):
+    for n, what in ((adata.n_obs, "cells"), (adata.n_vars, FEATURES[kind])):
         if n == 0:
             raise ValueError(f"`{name}` has no {what}.")
-    positions = _gene_positions(adata, adata.var_names if genes is None else genes, name)
-    labels = None if labels_key is None else read_labels(adata, name, labels_key)
-    counts = read_matrix(adata, name, layer)
-    warn_of_flags(adata, name)
-    return Population(counts if genes is None else counts[:, positions], labels)
+    positions = _gene_positions(adata, adata.var_names if genes is None else genes, name, kind)
+    counts = read_matrix(adata, name, layer, kind)
+    return counts if genes is None else counts[:, positions]
 
 
 def read_generated(
@@ -236,7 +265,7 @@ def read_labels(adata: AnnData, name: str, key: str) -> np.ndarray:
     return labels
 
 
-def _gene_positions(adata: AnnData, genes: Sequence[str], name: str) -> np.ndarray:
+def _gene_positions(adata: AnnData, genes: Sequence[str], name: str, kind: Kind) -> np.ndarray:
     """Return where each of `genes` stands in `adata`."""
     if not adata.var_names.is_unique:
         raise ValueError(f"`{name}.var_names` repeats names; call `var_names_make_unique()`.")
@@ -245,7 +274,7 @@ def _gene_positions(adata: AnnData, genes: Sequence[str], name: str) -> np.ndarr
     if missing:
         shown = ", ".join(missing[:10]) + (", ..." if len(missing) > 10 else "")
         raise ValueError(
-            f"`{name}` lacks {len(missing)} of the {len(genes)} genes of `real`: {shown}. "
-            f"Compare on shared genes, for example with real[:, {name}.var_names]."
+            f"`{name}` lacks {len(missing)} of the {len(genes)} {FEATURES[kind]} of `real`: {shown}. "
+            f"Compare on shared {FEATURES[kind]}, for example with real[:, {name}.var_names]."
         )
     return positions

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from anndata import AnnData
 
 from scdit.tl._comparison import Background, Comparison, fit_background
-from scdit.tl._population import ALL, Population, read_generated, read_population
+from scdit.tl._population import (
+    ALL,
+    Population,
+    read_generated,
+    read_population,
+)
+from scdit.tl._together import together
 from scdit.tl._warnings import warn_of_copies, warn_of_labels, warn_of_overlap
 
 MAX_FITTED_CELLS = 5000
@@ -86,22 +93,24 @@ class Trial:
         return np.arange(len(cells)) if group == ALL else cells.where(group)
 
 
-def build_trial(
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """The cells of one modality as they were given; `training` is None without a reference."""
+
+    real: Population
+    generated: Population
+    training: Population | None
+
+
+def read_sides(
     real: AnnData,
     generated: AnnData,
+    reference: AnnData | None,
     *,
     labels_key: str | None,
-    reference: AnnData | None,
     layer: str | None,
-    max_cells: int,
-    rng: np.random.Generator,
-) -> Trial:
-    """Read the cells and divide the real ones so that nothing is fitted on a compared side.
-
-    With a reference, a sample of it with the label composition of `real` (at most half of each
-    label) becomes the floor, and everything is fitted on the rest. Without one, `real` is cut
-    into three parts of equal composition: compared, floor, and fitted.
-    """
+) -> Sides:
+    """Read the cells, with the genes in the order of `real`."""
     held_out = read_population(real, "real", labels_key=labels_key, layer=layer)
     genes = list(real.var_names)
     made = read_generated(
@@ -110,41 +119,72 @@ def build_trial(
         labels_key=labels_key if labels_key in generated.obs else None,
         layer=layer,
     )
-
-    if reference is None:
-        compared, floor, rest = _thirds(held_out, rng)
-        training = None
-    else:
-        compared = held_out
+    training = None
+    if reference is not None:
         training = read_population(
             reference, "reference", genes=genes, labels_key=labels_key, layer=layer
         )
-        warn_of_overlap(compared, training, "real", "reference")
-        is_floor = _like(compared, training, rng)
-        floor, rest = training.take(is_floor), training.take(~is_floor)
-    warn_of_labels(compared, made, training)
-    warn_of_copies(held_out, made)
+    return Sides(held_out, made, training)
+
+
+def build_trials(
+    sides: Mapping[str, Sides], *, max_cells: int, rng: np.random.Generator
+) -> dict[str, Trial]:
+    """Divide the real cells so that nothing is fitted on a compared side; in all modalities alike.
+
+    With a reference, a sample of it with the label composition of `real` (at most half of each
+    label) becomes the floor, and everything is fitted on the rest. Without one, `real` is cut
+    into three parts of equal composition: compared, floor, and fitted.
+
+    Parameters
+    ----------
+    sides
+        For each modality the same cells in the same order.
+    max_cells
+        Most cells on a side of a comparison.
+    rng
+        Divides the cells.
+    """
+    first = next(iter(sides.values()))
+    real = together([side.real for side in sides.values()])
+    generated = together([side.generated for side in sides.values()])
+    if first.training is None:
+        compared, floor, rest = _thirds(first.real, rng)
+        held_out = {name: side.real.take(compared) for name, side in sides.items()}
+    else:
+        held_out = {name: side.real for name, side in sides.items()}
+        known = [side.training for side in sides.values() if side.training is not None]
+        warn_of_overlap(real, together(known), "real", "reference")
+        is_floor = _like(first.real, first.training, rng)
+        floor, rest = np.flatnonzero(is_floor), np.flatnonzero(~is_floor)
+    warn_of_labels(next(iter(held_out.values())), first.generated, first.training)
+    warn_of_copies(real, generated)
 
     seed = int(rng.integers(2**31))
-    fitted = rest.take(np.sort(rng.permutation(len(rest))[:MAX_FITTED_CELLS]))
-    background = fit_background(fitted, training, seed=seed)
-    return Trial(
-        real=compared,
-        generated=made,
-        floor=floor,
-        background=background,
-        floor_background=replace(background, training=None if training is None else rest),
-        max_cells=max_cells,
-        seed=seed,
-    )
+    fitted = rest[np.sort(rng.permutation(len(rest))[:MAX_FITTED_CELLS])]
+    trials = {}
+    for name, side in sides.items():
+        pool = side.real if side.training is None else side.training
+        background = fit_background(pool.take(fitted), side.training, seed=seed)
+        others = None if side.training is None else pool.take(rest)
+        trials[name] = Trial(
+            real=held_out[name],
+            generated=side.generated,
+            floor=pool.take(floor),
+            background=background,
+            floor_background=replace(background, training=others),
+            max_cells=max_cells,
+            seed=seed,
+        )
+    return trials
 
 
-def _thirds(cells: Population, rng: np.random.Generator) -> list[Population]:
-    """Cut cells into three parts of equal size and label composition."""
+def _thirds(cells: Population, rng: np.random.Generator) -> list[np.ndarray]:
+    """Positions of three parts of equal size and label composition."""
     order = rng.permutation(len(cells))
     if cells.labels is not None:
         order = order[np.argsort(cells.labels[order], kind="stable")]
-    return [cells.take(order[start::3]) for start in range(3)]
+    return [order[start::3] for start in range(3)]
 
 
 def _like(target: Population, pool: Population, rng: np.random.Generator) -> np.ndarray:

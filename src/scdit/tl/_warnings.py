@@ -6,26 +6,33 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from anndata import AnnData
+import pandas as pd
 
 from scdit._checks import shortened, users_stacklevel
 
 if TYPE_CHECKING:
     from scdit.tl._population import Population
+    from scdit.tl._together import Together
 
 FLAG = "scdit_generated"  # column of obs that marks generated cells
 
 
-def share_of_copies(cells: Population, others: Population) -> float:
+def share_of_copies(cells: Population | Together, others: Population | Together) -> float:
     """Share of cells that equal one of others in every gene."""
     return float(np.isin(cells.fingerprints, others.fingerprints).mean())
 
 
-def warn_of_flags(adata: AnnData, name: str) -> None:
+def marked_generated(obs: pd.DataFrame) -> np.ndarray | None:
+    """Return which cells ``obs["scdit_generated"]`` marks as generated; None without that column."""
+    if FLAG not in obs:
+        return None
+    return np.array([value is True or value is np.True_ for value in obs[FLAG]])
+
+
+def warn_of_flags(flagged: np.ndarray | None, name: str) -> None:
     """Warn where generated cells are among the real ones, or the reverse."""
-    if FLAG not in adata.obs:
+    if flagged is None:
         return
-    flagged = np.array([value is True or value is np.True_ for value in adata.obs[FLAG]])
     if name == "generated" and not flagged.all():
         _warn(
             f"`generated` holds {int((~flagged).sum())} cells that obs[{FLAG!r}] does not mark as "
@@ -38,7 +45,9 @@ def warn_of_flags(adata: AnnData, name: str) -> None:
         )
 
 
-def warn_of_overlap(held_out: Population, training: Population, name: str, other: str) -> None:
+def warn_of_overlap(
+    held_out: Population | Together, training: Population | Together, name: str, other: str
+) -> None:
     """Warn where held-out cells are training cells too."""
     shared = share_of_copies(held_out, training)
     if shared > 0.01 + 3 * _equal_by_chance(held_out):
@@ -48,7 +57,7 @@ def warn_of_overlap(held_out: Population, training: Population, name: str, other
         )
 
 
-def warn_of_copies(real: Population, generated: Population) -> None:
+def warn_of_copies(real: Population | Together, generated: Population | Together) -> None:
     """Warn where generated cells are the real ones that they are compared with."""
     copies = share_of_copies(generated, real)
     if copies > 0.05 + 3 * _equal_by_chance(real):
@@ -93,7 +102,7 @@ def warn_of_unjudged(real: Population, generated: Population) -> None:
         )
 
 
-def _equal_by_chance(cells: Population) -> float:
+def _equal_by_chance(cells: Population | Together) -> float:
     """Share of cells that equal another of the same: with few genes or counts, even real ones do."""
     return 1 - len(np.unique(cells.fingerprints)) / len(cells)
 

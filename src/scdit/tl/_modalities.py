@@ -1,0 +1,257 @@
+"""Cells of a MuData as the metrics see them: paired, in one order, with their labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from scdit._checks import check_class, listed, shortened, users_stacklevel
+from scdit.tl._kinds import Kind, find_kinds
+from scdit.tl._population import Population, read_column, read_counts, read_labels
+from scdit.tl._warnings import marked_generated, warn_of_flags
+
+
+@dataclass(frozen=True, eq=False)
+class Modalities:
+    """The cells that all modalities have, in one order.
+
+    Attributes
+    ----------
+    name
+        What the caller calls them; used in messages.
+    mdata
+        Where they come from. It stays as it is.
+    parts
+        Cells of each modality, as views where they are not all or in another order.
+    kinds
+        What each modality counts.
+    """
+
+    name: str
+    mdata: MuData
+    parts: dict[str, AnnData]
+    kinds: dict[str, Kind]
+
+    @property
+    def cells(self) -> pd.Index:
+        """Names of the cells."""
+        return next(iter(self.parts.values())).obs_names
+
+    def has(self, key: str) -> bool:
+        """Whether there is a column of that name, wherever :meth:`column` looks for it."""
+        return bool(self._holders(key))
+
+    def column(self, key: str) -> pd.Series:
+        """Return a column of `obs` without missing values: shared, or of a modality.
+
+        It is looked for in ``mdata.obs``, then in the modality that ``"rna:column"`` names, then
+        in all modalities.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        ValueError
+            If modalities have different values, or values are missing.
+        """
+        holders = self._holders(key)
+        if not holders:
+            columns = {f"{self.name}.obs": self.mdata.obs.columns} | {
+                f"{self.name}[{part!r}].obs": adata.obs.columns
+                for part, adata in self.parts.items()
+            }
+            has = "; ".join(f"`{k}`: {shortened(list(v)) or 'none'}" for k, v in columns.items())
+            raise KeyError(f"`{self.name}` has no column {key!r}. It has, in {has}")
+        (where, first), *others = (
+            (where, read_column(AnnData(obs=obs), where, column))
+            for where, (obs, column) in holders.items()
+        )
+        for other, values in others:
+            n = int((first.astype(str).to_numpy() != values.astype(str).to_numpy()).sum())
+            if n:
+                raise ValueError(
+                    f"column {key!r} of `{where}` and of `{other}` differ in {n} cells: put the "
+                    f"right one in `{self.name}.obs`"
+                )
+        return first
+
+    def labels(self, key: str) -> np.ndarray:
+        """Return a column as text, shape (cells,); see :func:`read_labels`."""
+        return read_labels(AnnData(obs=self.column(key).to_frame(key)), self.name, key)
+
+    def populations(
+        self,
+        like: Modalities | None = None,
+        *,
+        labels_key: str | None = None,
+        layer: str | None = None,
+    ) -> dict[str, Population]:
+        """Read the counts of each modality, with the features of `like`, and the labels.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            As :func:`read_population` does.
+        """
+        labels = None if labels_key is None else self.labels(labels_key)
+        if layer is not None and all(layer not in part.layers for part in self.parts.values()):
+            if self.name != "generated":
+                raise KeyError(f"no modality of `{self.name}` has a layer {layer!r}")
+        return {
+            key: Population(
+                read_counts(
+                    part,
+                    f"{self.name}[{key!r}]",
+                    genes=None if like is None else list(like.parts[key].var_names),
+                    layer=layer if layer in part.layers else None,
+                    kind=self.kinds[key],
+                ),
+                labels,
+                self.kinds[key],
+            )
+            for key, part in self.parts.items()
+        }
+
+    def warn_of_flags(self) -> None:
+        """Warn where a modality marks real cells as generated, or the reverse."""
+        frames = (self._shared, *(part.obs for part in self.parts.values()))
+        marks = [flags for obs in frames if (flags := marked_generated(obs)) is not None]
+        warn_of_flags(np.any(marks, axis=0) if marks else None, self.name)
+
+    @property
+    def _shared(self) -> pd.DataFrame:
+        """``mdata.obs`` of these cells."""
+        positions = self.mdata.obs_names.get_indexer(self.cells)
+        if (positions < 0).any():
+            raise ValueError(
+                f"`{self.name}.obs` lacks {int((positions < 0).sum())} cells of its modalities: "
+                f"call {self.name}.update()"
+            )
+        return self.mdata.obs.iloc[positions]
+
+    def _holders(self, key: str) -> dict[str, tuple[pd.DataFrame, str]]:
+        """Tables with a column of that name, and its name there."""
+        if key in self.mdata.obs:
+            return {self.name: (self._shared, key)}
+        part, _, column = key.partition(":")
+        if part in self.parts and column in self.parts[part].obs:
+            return {f"{self.name}[{part!r}]": (self.parts[part].obs, column)}
+        return {
+            f"{self.name}[{part!r}]": (adata.obs, key)
+            for part, adata in self.parts.items()
+            if key in adata.obs
+        }
+
+
+def read_modalities(
+    mdata: MuData,
+    name: str,
+    *,
+    assays: Mapping[str, str] | None = None,
+    like: Modalities | None = None,
+) -> Modalities:
+    """Pair the cells of a MuData by name.
+
+    Parameters
+    ----------
+    mdata
+        Cells with raw counts in each modality; a view may be given.
+    name
+        What the caller calls them; used in messages.
+    assays
+        Kind of modalities whose name does not say it, see :func:`scdit.tl.evaluate`.
+    like
+        The cells to compare with: their modalities are needed here too, and have their kinds.
+
+    Raises
+    ------
+    TypeError
+        If it is no MuData, or a modality no AnnData.
+    ValueError
+        If modalities share features rather than cells, one is missing, names of cells repeat, no
+        cell has all modalities, or the kind of a modality is not clear.
+
+    Warns
+    -----
+    UserWarning
+        If cells lack a modality, modalities are in different order, or one is not compared.
+    """
+    check_class(name, mdata, MuData)
+    if mdata.axis != 0:
+        raise ValueError(
+            f"`{name}` has axis={mdata.axis}: its modalities share features. Give a MuData whose "
+            "modalities share cells, axis=0."
+        )
+    if not mdata.mod:
+        raise ValueError(f"`{name}` has no modality.")
+    for key, part in mdata.mod.items():
+        check_class(f"{name}[{key!r}]", part, AnnData)
+    wanted = dict(mdata.mod)
+    if like is not None:
+        missing = [key for key in like.parts if key not in mdata.mod]
+        if missing:
+            raise ValueError(
+                f"`{name}` lacks the modalities {listed(missing)} of `{like.name}`; it has "
+                f"{listed(mdata.mod)}. Rename them, or leave them out of `{like.name}`."
+            )
+        extra = [key for key in mdata.mod if key not in like.parts]
+        if extra:
+            _warn(
+                f"`{name}` has modalities that `{like.name}` lacks: {listed(extra)}. They are not "
+                "compared."
+            )
+        wanted = {key: mdata.mod[key] for key in like.parts}
+    for key, part in wanted.items():
+        if not part.obs_names.is_unique:
+            raise ValueError(
+                f"`{name}[{key!r}].obs_names` repeats names, by which cells are paired; call "
+                "`obs_names_make_unique()` before the MuData is made."
+            )
+    kinds = find_kinds(wanted, assays, name) if like is None else like.kinds
+    return Modalities(name, mdata, _pair(wanted, name), kinds)
+
+
+def _pair(parts: Mapping[str, AnnData], name: str) -> dict[str, AnnData]:
+    """Take the cells that all modalities have, in the order of the first."""
+    names = {key: part.obs_names for key, part in parts.items()}
+    first, *others = names.values()
+    common = first[np.all([first.isin(other) for other in others], axis=0)] if others else first
+    if not len(common) and any(map(len, names.values())):
+        shown = ", ".join(f"{key}: {shortened(list(n), 2) or 'none'}" for key, n in names.items())
+        raise ValueError(
+            f"no cell of `{name}` has all modalities; cells are paired by their obs_names ({shown})"
+        )
+    everyone = first.append(list(others)).unique()
+    if len(common) < len(everyone):
+        lacking = ", ".join(
+            f"{key}: {len(everyone) - len(n)}"
+            for key, n in names.items()
+            if len(n) < len(everyone)
+        )
+        _warn(
+            f"{len(everyone) - len(common)} of the {len(everyone)} cells of `{name}` lack a "
+            f"modality ({lacking}): the {len(common)} cells that have all are compared."
+        )
+    for key, other in names.items():
+        positions = other.get_indexer(common)
+        moved = int((np.argsort(positions) != np.arange(len(common))).sum())
+        if moved:
+            _warn(
+                f"the cells of `{name}[{key!r}]` are in another order than those of "
+                f"`{name}[{next(iter(names))!r}]`: {moved} of {len(common)} are moved, because "
+                "cells are paired by their obs_names"
+            )
+    return {
+        key: part if part.obs_names.equals(common) else part[part.obs_names.get_indexer(common)]
+        for key, part in parts.items()
+    }
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, UserWarning, stacklevel=users_stacklevel())

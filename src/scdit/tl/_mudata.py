@@ -1,0 +1,99 @@
+"""Making a MuData of parts, without what its versions do besides."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import mudata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from mudata import MuData
+
+from scdit._checks import check_class, did_you_mean, listed
+
+_NAMES = "protein_names"  # of uns, as scvi-tools' data sets have it
+
+
+def make_mudata(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
+    """Return a MuData of modalities with the same cells.
+
+    Before version 0.4, mudata copies the columns of modalities into ``mdata.obs``, as
+    ``rna:cell_type``, and warns that it will not any more. Here no version does.
+
+    Parameters
+    ----------
+    parts
+        The modalities; they become parts of the MuData as they are.
+    obs
+        Shared columns of the cells.
+    """
+    set_options = getattr(mudata, "set_options", None)  # until 0.3
+    with (
+        warnings.catch_warnings(),
+        set_options(pull_on_update=False) if set_options else nullcontext(),
+    ):
+        warnings.simplefilter("ignore")  # of pandas, about code of mudata
+        mdata = MuData(dict(parts))
+        mdata.obs = obs.copy()
+    return mdata
+
+
+def as_mudata(cells: AnnData | MuData, name: str, key: str | None) -> AnnData | MuData:
+    """Return an AnnData whose ``obsm[key]`` holds proteins as a MuData of ``rna`` and ``prot``.
+
+    Counts are shared with `cells`, which stays as it is.
+
+    Parameters
+    ----------
+    cells
+        Cells; a MuData is returned as it is, as is everything if `key` is None.
+    name
+        What the caller calls them; used in messages.
+    key
+        Entry of `obsm`: a data frame whose columns are names of proteins, or an array, whose
+        proteins are named by ``uns["protein_names"]``, or else by their number.
+
+    Raises
+    ------
+    KeyError
+        If there is no such entry.
+    TypeError
+        If `key` is no name.
+    ValueError
+        If the entry is no table of proteins.
+    """
+    if key is None or not isinstance(cells, AnnData):
+        return cells
+    check_class("protein_expression_obsm_key", key, str)
+    if key not in cells.obsm:
+        raise KeyError(
+            f"protein_expression_obsm_key: `{name}.obsm` has no {key!r}; it has "
+            f"{listed(cells.obsm)}" + did_you_mean(key, cells.obsm)
+        )
+    values = cells.obsm[key]
+    names = _protein_names(values, cells.uns.get(_NAMES))
+    if isinstance(values, pd.DataFrame):
+        values = values.to_numpy()
+    if values.ndim != 2:
+        raise ValueError(
+            f"`{name}.obsm[{key!r}]` must have the shape (cells, proteins), got {values.shape}"
+        )
+    index = pd.DataFrame(index=cells.obs_names)
+    rna = AnnData(cells.X, obs=index, var=cells.var, layers=dict(cells.layers))
+    protein = AnnData(values, obs=index, var=pd.DataFrame(index=names))
+    mdata = make_mudata({"rna": rna, "prot": protein}, cells.obs)
+    mdata.uns.update(cells.uns)
+    return mdata
+
+
+def _protein_names(values: Any, stored: Any) -> pd.Index:
+    if isinstance(values, pd.DataFrame):
+        return values.columns.astype(str)
+    n = values.shape[-1]
+    if stored is not None and np.ndim(stored) == 1 and len(stored) == n:
+        return pd.Index(np.asarray(stored).astype(str))
+    return pd.Index([f"protein_{i}" for i in range(n)])
