@@ -1,0 +1,214 @@
+"""Small simulated cells with several modalities, whose truth is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from mudata import MuData
+
+from scdit._checks import check_int, check_rng
+from scdit.tl._mudata import make_mudata
+
+TYPES = ("B", "NK", "T", "monocyte")
+_SHARES = (0.2, 0.1, 0.45, 0.25)
+DONORS = ("donor1", "donor2", "donor3")
+CONDITIONS = ("control", "stimulated")
+_LAW = 20260801  # the law is always the same; `rng` draws cells from it
+_ISOTYPE = "isotype"
+
+
+def synthetic_citeseq(
+    n_cells: int = 1000,
+    *,
+    n_genes: int = 200,
+    n_proteins: int = 12,
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+) -> MuData:
+    """Simulate RNA and surface proteins of the same cells, with types, donors and a condition.
+
+    Log rates are sums of known terms: type, donor, condition, and an activity of the cell that
+    varies within types and couples the modalities. Genes have gamma-Poisson counts at a
+    log-normal library size. Proteins have background counts in all cells, at a level of their own
+    in each cell, and foreground counts on top in the types that express them; the last is an
+    isotype control, which no type expresses.
+
+    The law depends on `n_genes` and `n_proteins` only: two calls with different `rng` draw cells
+    of one law, as for training and testing.
+
+    Parameters
+    ----------
+    n_cells
+        Number of cells, at least 2.
+    n_genes
+        Number of genes, at least 20.
+    n_proteins
+        Number of proteins, the isotype control included, at least 4.
+    rng
+        Seed or generator of the cells.
+
+    Returns
+    -------
+    MuData with modalities ``rna`` (CSR) and ``prot`` (dense), both float32 counts:
+
+    - ``obs``, shared and in each modality: ``cell_type``, ``donor``, ``condition``, and the true
+      ``activity`` (standard normal, plus 0.5 in stimulated cells)
+    - ``var`` of both: ``activity`` and ``condition``, the log fold changes of one unit of activity
+      and of the condition, the same in all types; for stimulated cells the mean activity adds half
+      of ``activity`` to ``condition``
+    - ``var`` of ``prot``: ``background``, mean counts without foreground; ``foreground``, how many
+      times more on top where the protein is expressed; ``isotype``
+    - ``varm["expressed"]`` of ``prot``: which types express each protein
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or `rng` is no seed.
+
+    Examples
+    --------
+    >>> train = scdit.datasets.synthetic_citeseq(800, rng=0)
+    >>> test = scdit.datasets.synthetic_citeseq(300, rng=1)
+    """
+    n_proteins = check_int("n_proteins", n_proteins, 4)
+    obs, draws, law = _cells(n_cells, rng)
+    rna = _rna(obs, n_genes, draws, law)
+    prot = _proteins(obs, n_proteins, draws, law)
+    return make_mudata({"rna": rna, "prot": prot}, obs)
+
+
+def synthetic_multiome(
+    n_cells: int = 1000,
+    *,
+    n_genes: int = 200,
+    n_peaks: int = 600,
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+) -> MuData:
+    """Simulate RNA and chromatin of the same cells, in the way of :func:`synthetic_citeseq`.
+
+    Parameters
+    ----------
+    n_cells, n_genes, rng
+        As in :func:`synthetic_citeseq`.
+    n_peaks
+        Number of peaks, at least 20.
+
+    Returns
+    -------
+    MuData with modalities ``rna`` and ``atac``, both CSR of float32 counts: fragments are
+    Poisson, and most counts are 0 or 1. ``obs`` and ``var`` are those of :func:`synthetic_citeseq`.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range, or `rng` is no seed.
+    """
+    n_peaks = check_int("n_peaks", n_peaks, 20)
+    obs, draws, law = _cells(n_cells, rng)
+    rna = _rna(obs, n_genes, draws, law)
+    rates, var = _log_rates(obs, n_peaks, law)
+    depth = draws.lognormal(np.log(0.12 * n_peaks), 0.4, len(obs))
+    var.index = [f"chr1:{1000 * i}-{1000 * i + 500}" for i in range(n_peaks)]
+    counts = draws.poisson(depth[:, None] * _proportions(rates))
+    atac = AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs.copy(), var=var)
+    return make_mudata({"rna": rna, "atac": atac}, obs)
+
+
+def _cells(
+    n_cells: int, rng: Any
+) -> tuple[pd.DataFrame, np.random.Generator, np.random.Generator]:
+    """Draw types, donors, conditions and activities; return them with the two generators."""
+    n_cells = check_int("n_cells", n_cells, 2)
+    draws = np.random.default_rng(check_rng(rng))
+    condition = draws.integers(2, size=n_cells)
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical.from_codes(
+                draws.choice(len(TYPES), n_cells, p=_SHARES), TYPES
+            ),
+            "donor": pd.Categorical.from_codes(draws.integers(len(DONORS), size=n_cells), DONORS),
+            "condition": pd.Categorical.from_codes(condition, CONDITIONS),
+            "activity": draws.normal(size=n_cells) + 0.5 * condition,
+        },
+        index=[f"cell{i}" for i in range(n_cells)],
+    )
+    return obs, draws, np.random.default_rng(_LAW)
+
+
+def _log_rates(
+    obs: pd.DataFrame, n: int, law: np.random.Generator
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Log rates of features, shape (cells, n), and the true effects on them."""
+    base = np.log(law.gamma(0.7, size=n) + 0.05)
+    of_type = law.normal(0, 1.2, (len(TYPES), n)) * (law.random((len(TYPES), n)) < 0.2)
+    of_donor = law.normal(0, 0.15, (len(DONORS), n))
+    var = pd.DataFrame(
+        {
+            "activity": law.normal(0, 0.6, n) * (law.random(n) < 0.3),
+            "condition": law.choice([-1.0, 1.0], n) * (law.random(n) < 0.1),
+        }
+    )
+    rates = (
+        base
+        + of_type[obs["cell_type"].cat.codes]
+        + of_donor[obs["donor"].cat.codes]
+        + np.outer(obs["activity"], var["activity"])
+        + np.outer(obs["condition"].cat.codes, var["condition"])
+    )
+    return rates, var
+
+
+def _proportions(log_rates: np.ndarray) -> np.ndarray:
+    rates = np.exp(log_rates)
+    return rates / rates.sum(axis=1, keepdims=True)
+
+
+def _rna(
+    obs: pd.DataFrame, n_genes: int, draws: np.random.Generator, law: np.random.Generator
+) -> AnnData:
+    """Genes: gamma-Poisson counts."""
+    n_genes = check_int("n_genes", n_genes, 20)
+    rates, var = _log_rates(obs, n_genes, law)
+    var.index = [f"gene{i}" for i in range(n_genes)]
+    size = draws.lognormal(np.log(5 * n_genes), 0.35, len(obs))
+    noise = draws.gamma(5, 1 / 5, rates.shape)
+    counts = draws.poisson(size[:, None] * _proportions(rates) * noise)
+    return AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs.copy(), var=var)
+
+
+def _proteins(
+    obs: pd.DataFrame, n: int, draws: np.random.Generator, law: np.random.Generator
+) -> AnnData:
+    """Proteins: background in all cells, foreground in the types that express them."""
+    expressed = law.random((n, len(TYPES))) < 0.4
+    # each is in some type, and not in another: else nothing tells foreground from background
+    expressed[np.arange(n), np.arange(n) % len(TYPES)] = True
+    expressed[np.arange(n), (np.arange(n) + 1) % len(TYPES)] = False
+    expressed[-1] = False
+    activity = law.choice([-0.5, 0.5], n) * (law.random(n) < 0.5)
+    condition = np.where(np.arange(n) % 5 == 1, 0.8, 0.0)
+    activity[-1] = condition[-1] = 0
+    isotype = np.arange(n) == n - 1
+    var = pd.DataFrame(
+        {
+            "activity": activity,
+            "condition": condition,
+            "background": law.lognormal(np.log(6), 0.5, n),
+            "foreground": np.where(isotype, 0, law.lognormal(np.log(15), 0.5, n)),
+            _ISOTYPE: isotype,
+        },
+        index=[*(f"protein{i}" for i in range(n - 1)), _ISOTYPE],
+    )
+    on = expressed.T[obs["cell_type"].cat.codes]
+    changes = np.outer(obs["activity"], activity) + np.outer(obs["condition"].cat.codes, condition)
+    ambient = draws.lognormal(0, 0.3, (len(obs), 1)) * var["background"].to_numpy()
+    depth = draws.lognormal(0, 0.25, (len(obs), 1))
+    background = draws.poisson(depth * ambient * draws.gamma(8, 1 / 8, on.shape))
+    mean = depth * var["background"].to_numpy() * var["foreground"].to_numpy() * np.exp(changes)
+    foreground = draws.poisson(mean * draws.gamma(6, 1 / 6, on.shape)) * on
+    adata = AnnData((background + foreground).astype(np.float32), obs=obs.copy(), var=var)
+    adata.varm["expressed"] = pd.DataFrame(expressed, index=var.index, columns=list(TYPES))
+    return adata
