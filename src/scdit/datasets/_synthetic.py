@@ -17,8 +17,8 @@ TYPES = ("B", "NK", "T", "monocyte")
 _SHARES = (0.2, 0.1, 0.45, 0.25)
 DONORS = ("donor1", "donor2", "donor3")
 CONDITIONS = ("control", "stimulated")
+PROGRAMMES = ("programme1", "programme2", "programme3")
 _LAW = 20260801  # the law is always the same; `rng` draws cells from it
-_ISOTYPE = "isotype"
 
 
 def synthetic_citeseq(
@@ -30,11 +30,11 @@ def synthetic_citeseq(
 ) -> MuData:
     """Simulate RNA and surface proteins of the same cells, with types, donors and a condition.
 
-    Log rates are sums of known terms: type, donor, condition, and an activity of the cell that
-    varies within types and couples the modalities. Genes have gamma-Poisson counts at a
+    The log rate of a feature is a sum of known terms: type, donor, condition, and three programmes
+    that vary within types and couple the modalities. Genes have gamma-Poisson counts at a
     log-normal library size. Proteins have background counts in all cells, at a level of their own
-    in each cell, and foreground counts on top in the types that express them; the last is an
-    isotype control, which no type expresses.
+    in each cell, and foreground counts on top in the types that express them. The last protein is
+    an isotype control, which no type expresses.
 
     The law depends on `n_genes` and `n_proteins` only: two calls with different `rng` draw cells
     of one law, as for training and testing.
@@ -54,11 +54,12 @@ def synthetic_citeseq(
     -------
     MuData with modalities ``rna`` (CSR) and ``prot`` (dense), both float32 counts:
 
-    - ``obs``, shared and in each modality: ``cell_type``, ``donor``, ``condition``, and the true
-      ``activity`` (standard normal, plus 0.5 in stimulated cells)
-    - ``var`` of both: ``activity`` and ``condition``, the log fold changes of one unit of activity
-      and of the condition, the same in all types; for stimulated cells the mean activity adds half
-      of ``activity`` to ``condition``
+    - ``obs``, shared and in each modality: ``cell_type``, ``donor``, ``condition``, and the levels
+      of ``programme1`` to ``programme3``, standard normal
+    - ``var`` of both: ``condition``, the log fold change of stimulated cells (natural logarithm), and
+      ``programme1`` to ``programme3``, that of one unit of a programme; the same in all types. For
+      genes they stand before rates are scaled to the library size, for proteins they change the
+      foreground
     - ``var`` of ``prot``: ``background``, mean counts without foreground; ``foreground``, how many
       times more on top where the protein is expressed; ``isotype``
     - ``varm["expressed"]`` of ``prot``: which types express each protein
@@ -73,6 +74,7 @@ def synthetic_citeseq(
     >>> train = scdit.datasets.synthetic_citeseq(800, rng=0)
     >>> test = scdit.datasets.synthetic_citeseq(300, rng=1)
     """
+    n_genes = check_int("n_genes", n_genes, 20)
     n_proteins = check_int("n_proteins", n_proteins, 4)
     obs, draws, law = _cells(n_cells, rng)
     rna = _rna(obs, n_genes, draws, law)
@@ -106,6 +108,7 @@ def synthetic_multiome(
     ValueError
         If a number is out of range, or `rng` is no seed.
     """
+    n_genes = check_int("n_genes", n_genes, 20)
     n_peaks = check_int("n_peaks", n_peaks, 20)
     obs, draws, law = _cells(n_cells, rng)
     rna = _rna(obs, n_genes, draws, law)
@@ -120,19 +123,18 @@ def synthetic_multiome(
 def _cells(
     n_cells: int, rng: Any
 ) -> tuple[pd.DataFrame, np.random.Generator, np.random.Generator]:
-    """Draw types, donors, conditions and activities; return them with the two generators."""
+    """Draw types, donors, conditions and programmes; return them with the two generators."""
     n_cells = check_int("n_cells", n_cells, 2)
     draws = np.random.default_rng(check_rng(rng))
-    condition = draws.integers(2, size=n_cells)
     obs = pd.DataFrame(
         {
             "cell_type": pd.Categorical.from_codes(
                 draws.choice(len(TYPES), n_cells, p=_SHARES), TYPES
             ),
             "donor": pd.Categorical.from_codes(draws.integers(len(DONORS), size=n_cells), DONORS),
-            "condition": pd.Categorical.from_codes(condition, CONDITIONS),
-            "activity": draws.normal(size=n_cells) + 0.5 * condition,
-        },
+            "condition": pd.Categorical.from_codes(draws.integers(2, size=n_cells), CONDITIONS),
+        }
+        | {name: draws.normal(size=n_cells) for name in PROGRAMMES},
         index=[f"cell{i}" for i in range(n_cells)],
     )
     return obs, draws, np.random.default_rng(_LAW)
@@ -143,22 +145,25 @@ def _log_rates(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Log rates of features, shape (cells, n), and the true effects on them."""
     base = np.log(law.gamma(0.7, size=n) + 0.05)
-    of_type = law.normal(0, 1.2, (len(TYPES), n)) * (law.random((len(TYPES), n)) < 0.2)
+    of_type = law.normal(0, 1, (len(TYPES), n)) * (law.random((len(TYPES), n)) < 0.15)
     of_donor = law.normal(0, 0.15, (len(DONORS), n))
     var = pd.DataFrame(
-        {
-            "activity": law.normal(0, 0.6, n) * (law.random(n) < 0.3),
-            "condition": law.choice([-1.0, 1.0], n) * (law.random(n) < 0.1),
-        }
+        {"condition": law.choice([-1.0, 1.0], n) * (law.random(n) < 0.1)}
+        | {name: law.normal(0, 0.6, n) * (law.random(n) < 0.2) for name in PROGRAMMES}
     )
     rates = (
         base
         + of_type[obs["cell_type"].cat.codes]
         + of_donor[obs["donor"].cat.codes]
-        + np.outer(obs["activity"], var["activity"])
-        + np.outer(obs["condition"].cat.codes, var["condition"])
+        + _changes(obs, var)
     )
     return rates, var
+
+
+def _changes(obs: pd.DataFrame, var: pd.DataFrame) -> np.ndarray:
+    """Log fold changes by condition and programmes, shape (cells, features)."""
+    levels = np.column_stack([obs["condition"].cat.codes, obs[list(PROGRAMMES)]])
+    return levels @ var[["condition", *PROGRAMMES]].to_numpy().T
 
 
 def _proportions(log_rates: np.ndarray) -> np.ndarray:
@@ -170,7 +175,6 @@ def _rna(
     obs: pd.DataFrame, n_genes: int, draws: np.random.Generator, law: np.random.Generator
 ) -> AnnData:
     """Genes: gamma-Poisson counts."""
-    n_genes = check_int("n_genes", n_genes, 20)
     rates, var = _log_rates(obs, n_genes, law)
     var.index = [f"gene{i}" for i in range(n_genes)]
     size = draws.lognormal(np.log(5 * n_genes), 0.35, len(obs))
@@ -188,26 +192,27 @@ def _proteins(
     expressed[np.arange(n), np.arange(n) % len(TYPES)] = True
     expressed[np.arange(n), (np.arange(n) + 1) % len(TYPES)] = False
     expressed[-1] = False
-    activity = law.choice([-0.5, 0.5], n) * (law.random(n) < 0.5)
-    condition = np.where(np.arange(n) % 5 == 1, 0.8, 0.0)
-    activity[-1] = condition[-1] = 0
     isotype = np.arange(n) == n - 1
     var = pd.DataFrame(
-        {
-            "activity": activity,
-            "condition": condition,
+        {"condition": np.where(np.arange(n) % 5 == 1, 0.8, 0.0) * ~isotype}
+        | {name: law.normal(0, 0.4, n) * ~isotype for name in PROGRAMMES}
+        | {
             "background": law.lognormal(np.log(6), 0.5, n),
-            "foreground": np.where(isotype, 0, law.lognormal(np.log(15), 0.5, n)),
-            _ISOTYPE: isotype,
-        },
-        index=[*(f"protein{i}" for i in range(n - 1)), _ISOTYPE],
+            "foreground": law.lognormal(np.log(5), 0.5, n) * ~isotype,
+            "isotype": isotype,
+        }
     )
+    var.index = [*(f"protein{i}" for i in range(n - 1)), "isotype"]
     on = expressed.T[obs["cell_type"].cat.codes]
-    changes = np.outer(obs["activity"], activity) + np.outer(obs["condition"].cat.codes, condition)
     ambient = draws.lognormal(0, 0.3, (len(obs), 1)) * var["background"].to_numpy()
     depth = draws.lognormal(0, 0.25, (len(obs), 1))
     background = draws.poisson(depth * ambient * draws.gamma(8, 1 / 8, on.shape))
-    mean = depth * var["background"].to_numpy() * var["foreground"].to_numpy() * np.exp(changes)
+    mean = (
+        depth
+        * var["background"].to_numpy()
+        * var["foreground"].to_numpy()
+        * np.exp(_changes(obs, var))
+    )
     foreground = draws.poisson(mean * draws.gamma(6, 1 / 6, on.shape)) * on
     adata = AnnData((background + foreground).astype(np.float32), obs=obs.copy(), var=var)
     adata.varm["expressed"] = pd.DataFrame(expressed, index=var.index, columns=list(TYPES))

@@ -5,6 +5,7 @@ from scdit.pl._effects import effects
 from scdit.pl._embedding import embedding
 from scdit.pl._evaluation import evaluation
 from scdit.pl._genes import correlation, gene_statistics
+from scdit.pl._proteins import proteins
 from scdit.pl._training import training
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "embedding",
     "evaluation",
     "gene_statistics",
+    "proteins",
     "training",
 ]

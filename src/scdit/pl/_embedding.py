@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,37 +12,40 @@ from anndata import AnnData
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
+from mudata import MuData
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from sklearn.decomposition import PCA
 
 from scdit._checks import check_choice, check_rng
 from scdit.pl._style import GENERATED, REAL, check_axes, label_colors, new_axes, point_size
 from scdit.tl._features import fit_features
-from scdit.tl._population import (
-    Population,
-    check_key,
-    check_sides,
-    read_column,
-    read_labels,
-    read_pair,
-)
+from scdit.tl._joint_metrics import JOINT
+from scdit.tl._modal_sides import check_all_sides
+from scdit.tl._modalities import Modalities, read_modalities
+from scdit.tl._population import Population, check_key, read_column, read_labels, read_pair
 
 _MAX_LABELS = 20  # a column of more different whole numbers has a colour scale
 Basis = Literal["umap", "pca"]
+Cells = tuple[Population, Population]  # real and generated
 
 
 def embedding(
-    real: AnnData,
-    generated: AnnData,
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
     color: str | None = None,
     *,
     basis: Basis = "umap",
     layer: str | None = None,
     axes: Sequence[Axes] | None = None,
     rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+    assays: Mapping[str, str] | None = None,
+    protein_expression_obsm_key: str | None = None,
 ) -> np.ndarray:
     """Draw real and generated cells together, in an embedding fitted on the real ones only.
 
     Generated cells are placed into the finished embedding: they cannot bend it in their favour.
+    Of MuData, each modality has an embedding, and so have all together: their components side by
+    side, each modality with the same total variance.
 
     Parameters
     ----------
@@ -57,13 +60,17 @@ def embedding(
     layer
         Layer with the counts; `X` where it is None, and for generated cells without that layer.
     axes
-        One axes without `color`, three with it. Made if None.
+        One axes without `color`, three with it; as many for each modality of a MuData and for all
+        together. Made if None.
     rng
         Seed or generator, for UMAP and for the order in which cells are drawn.
+    assays, protein_expression_obsm_key
+        As in :func:`scdit.tl.evaluate`.
 
     Returns
     -------
-    The axes: origin and, with `color`, real labels and generated labels.
+    The axes: origin and, with `color`, real labels and generated labels; for one modality of a
+    MuData after the other, and then for all together.
 
     Raises
     ------
@@ -75,48 +82,84 @@ def embedding(
         If `basis` is unknown, values are no counts, genes are missing, or the column has missing or
         infinite values, mixed types or more than 102 labels.
     """
-    check_sides(real, generated)
+    real, generated, _ = check_all_sides(
+        real, generated, protein_expression_obsm_key=protein_expression_obsm_key
+    )
     check_choice("basis", basis, ("umap", "pca"))
     rng = np.random.default_rng(check_rng(rng))
     check_key("color", color)
     check_key("layer", layer)
-    check_axes(1 if color is None else 3, axes)
+    n_sections = 1
+    if isinstance(real, MuData) and len(real.mod) > 1:
+        n_sections = len(real.mod) + 1
+    width = 1 if color is None else 3
+    check_axes(n_sections * width, axes)
+    paired = _paired(real, generated, assays) if isinstance(real, MuData) else None
     if color is not None:
-        of_sides, add_key = _shades(real, generated, color)
-    cells = read_pair(real, generated, layer=layer)
-    points = _embed(*cells, basis, seed=int(rng.integers(2**31)))
+        of_sides, add_key = _shades(*(paired or (real, generated)), color)
+    cells = _read(*paired, layer) if paired else {"": read_pair(real, generated, layer=layer)}
+    points = _embed(cells, basis, seed=int(rng.integers(2**31)))
+    panels = new_axes(
+        n_sections * width,
+        axes,
+        panel=(4.2, 4.2),
+        columns=None if color is None else 3,
+        # each modality has an embedding of its own
+        sharex=True if n_sections == 1 else "row" if color is not None else False,
+        sharey=True if n_sections == 1 else "row" if color is not None else False,
+    )
     titles = {"umap": "UMAP", "pca": "PC"}
-    panels = new_axes(1 if color is None else 3, axes, panel=(4.2, 4.2), sharex=True, sharey=True)
-    size = point_size(sum(map(len, points)))
-
-    origin = np.repeat([REAL, GENERATED], [len(xy) for xy in points])
-    _dots(panels[0], np.concatenate(points), origin, size, rng, alpha=0.75)
-    panels[0].set_title("origin")
-    _legend(panels[0], {"real": REAL, "generated": GENERATED}, outside=False)
-    if color is not None:
-        for ax, name, xy, other, shades in zip(
-            panels[1:], ("real", "generated"), points, reversed(points), of_sides, strict=True
-        ):
-            # the other side in grey shows where cells are missing
-            _dots(ax, other, np.full(len(other), "#ececec"), size, rng)
-            _dots(ax, xy, shades, size, rng)
-            ax.set_title(f"{name}: {color}")
-        add_key(panels[-1])
-    for ax in panels:
-        ax.set(xticks=[], yticks=[], xlabel=f"{titles[basis]} 1", ylabel="")
-        ax.set_box_aspect(1)
-    panels[0].set_ylabel(f"{titles[basis]} 2")
+    for (section, (first, second)), row in zip(
+        points.items(), panels.reshape(n_sections, width), strict=True
+    ):
+        prefix = f"{section}: " if section else ""
+        size = point_size(len(first) + len(second))
+        origin = np.repeat([REAL, GENERATED], [len(first), len(second)])
+        _dots(row[0], np.concatenate([first, second]), origin, size, rng, alpha=0.75)
+        row[0].set_title(f"{prefix}origin")
+        _legend(row[0], {"real": REAL, "generated": GENERATED}, outside=False)
+        if color is not None:
+            for ax, name, xy, other, shades in zip(
+                row[1:], ("real", "generated"), (first, second), (second, first), of_sides,
+                strict=True,
+            ):  # fmt: skip
+                # the other side in grey shows where cells are missing
+                _dots(ax, other, np.full(len(other), "#ececec"), size, rng)
+                _dots(ax, xy, shades, size, rng)
+                ax.set_title(f"{prefix}{name}: {color}")
+            add_key(row[-1])
+        for ax in row:
+            ax.set(xticks=[], yticks=[], xlabel=f"{titles[basis]} 1", ylabel="")
+            ax.set_box_aspect(1)
+        row[0].set_ylabel(f"{titles[basis]} 2")
     return panels
 
 
+def _paired(
+    real: MuData, generated: MuData, assays: Mapping[str, str] | None
+) -> tuple[Modalities, Modalities]:
+    """Pair the cells of both sides."""
+    first = read_modalities(real, "real", assays=assays)
+    return first, read_modalities(generated, "generated", like=first)
+
+
+def _read(real: Modalities, generated: Modalities, layer: str | None) -> dict[str, Cells]:
+    """Read the counts of each modality of both sides."""
+    first, second = real.populations(layer=layer), generated.populations(real, layer=layer)
+    return {name: (first[name], second[name]) for name in first}
+
+
 def _shades(
-    real: AnnData, generated: AnnData, color: str
+    real: AnnData | Modalities, generated: AnnData | Modalities, color: str
 ) -> tuple[list[np.ndarray], Callable[[Axes], object]]:
     """Colours of the cells of both sides, and a function that adds their key to a panel.
 
     Numbers have a colour scale, all else a colour for each label.
     """
-    named = {"real": real, "generated": generated}
+    named = {
+        name: side.with_column(color) if isinstance(side, Modalities) else side
+        for name, side in {"real": real, "generated": generated}.items()
+    }
     columns = [read_column(side, name, color) for name, side in named.items()]
     if _are_numbers(columns):
         values = [column.to_numpy(dtype=np.float64) for column in columns]
@@ -131,7 +174,7 @@ def _shades(
         return [scale.to_rgba(v) for v in values], bar
     labels = [read_labels(side, name, color) for name, side in named.items()]
     known = set(np.concatenate(labels))
-    colors = label_colors(real, color, sorted(known))
+    colors = label_colors(named["real"], color, sorted(known))
     present = {label: shade for label, shade in colors.items() if label in known}
     shades = [np.array([colors[value] for value in side]) for side in labels]
     return shades, lambda ax: _legend(ax, present, outside=True)
@@ -147,20 +190,33 @@ def _are_numbers(columns: Sequence[pd.Series]) -> bool:
 
 
 def _embed(
-    real: Population, generated: Population, basis: Basis, *, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return two coordinates for each cell, shapes (n, 2) and (m, 2)."""
-    space = fit_features(real, seed=seed)
-    real_pcs, generated_pcs = space.project(real), space.project(generated)
+    cells: Mapping[str, Cells], basis: Basis, *, seed: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return two coordinates for each cell, shapes (n, 2) and (m, 2), of each modality and joint."""
+    components = {}
+    for name, sides in cells.items():
+        space = fit_features(sides[0], seed=seed)
+        components[name] = tuple(space.project(side) for side in sides)
+    if len(cells) > 1:
+        scales = [np.sqrt(real.var(axis=0).sum()) for real, _ in components.values()]
+        joint = [
+            np.hstack([x / scale for x, scale in zip(parts, scales, strict=True)])
+            for parts in zip(*components.values(), strict=True)
+        ]
+        rotation = PCA(svd_solver="full").fit(joint[0])
+        components[JOINT] = tuple(rotation.transform(x) for x in joint)
     if basis == "pca":
-        return real_pcs[:, :2], generated_pcs[:, :2]
+        return {name: (real[:, :2], made[:, :2]) for name, (real, made) in components.items()}
     # importing it takes seconds, and warns that TensorFlow is missing, which nothing here needs
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)
         from umap import UMAP  # type: ignore[import-untyped]
 
-    mapper = UMAP(n_neighbors=min(15, len(real) - 1), random_state=seed, n_jobs=1).fit(real_pcs)
-    return mapper.embedding_, mapper.transform(generated_pcs)
+    placed = {}
+    for name, (real, made) in components.items():
+        mapper = UMAP(n_neighbors=min(15, len(real) - 1), random_state=seed, n_jobs=1).fit(real)
+        placed[name] = mapper.embedding_, mapper.transform(made)
+    return placed
 
 
 def _dots(

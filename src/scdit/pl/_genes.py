@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
+from mudata import MuData
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import squareform
@@ -15,15 +16,19 @@ from scdit._checks import check_int
 from scdit.pl._style import NEUTRAL, check_axes, despine, new_axes
 from scdit.tl._features import N_CORRELATION_GENES, fit_features
 from scdit.tl._genes import agreement, gene_correlations, gene_moments
-from scdit.tl._population import check_key, check_sides, read_pair
+from scdit.tl._kinds import FEATURES
+from scdit.tl._modal_sides import check_all_sides, read_modality
+from scdit.tl._population import check_key
 
 
 def gene_statistics(
-    real: AnnData,
-    generated: AnnData,
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
     *,
     layer: str | None = None,
     axes: Sequence[Axes] | None = None,
+    modality: str | None = None,
+    assays: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw mean, variance and zero fraction of every gene: generated against real.
 
@@ -38,6 +43,10 @@ def gene_statistics(
         Layer with the counts; `X` where it is None, and for generated cells without that layer.
     axes
         Three axes. Made if None.
+    modality
+        Name of the modality of MuData objects; the first if None.
+    assays
+        What modalities count, as in :func:`scdit.tl.evaluate`.
 
     Returns
     -------
@@ -46,35 +55,41 @@ def gene_statistics(
     Raises
     ------
     KeyError, TypeError
-        If there is no such layer, or an argument is of the wrong class.
+        If there is no such layer or modality, or an argument is of the wrong class.
     ValueError
         If values are no counts, genes are missing, or none varies on both sides.
     """
-    check_sides(real, generated)
+    check_all_sides(real, generated)
     check_key("layer", layer)
     check_axes(3, axes)
-    first, second = (
-        gene_moments(cells.counts) for cells in read_pair(real, generated, layer=layer)
-    )
+    sides = read_modality(real, generated, modality, layer=layer, assays=assays)
+    what = FEATURES[sides[0].kind]
+    first, second = (gene_moments(cells.counts) for cells in sides)
     # genes that neither side has seen say nothing, and have no logarithm where one side has not
     seen = (first.mean > 0) & (second.mean > 0)
     varying = seen & (first.variance > 0) & (second.variance > 0)
     if not varying.any():
-        raise ValueError("No gene has counts that vary among both real and generated cells.")
+        raise ValueError(
+            f"No {what[:-1]} has counts that vary among both real and generated cells."
+        )
     panels = new_axes(3, axes, panel=(3.9, 3.9))
-    _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", log=True)
-    _identity(panels[1], first.variance[varying], second.variance[varying], "variance", log=True)
-    _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", log=False)
+    _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", what, log=True)
+    _identity(
+        panels[1], first.variance[varying], second.variance[varying], "variance", what, log=True
+    )
+    _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", what, log=False)
     return panels
 
 
 def correlation(
-    real: AnnData,
-    generated: AnnData,
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
     *,
     n_genes: int = 60,
     layer: str | None = None,
     axes: Sequence[Axes] | None = None,
+    modality: str | None = None,
+    assays: Mapping[str, str] | None = None,
 ) -> np.ndarray:
     """Draw gene-gene correlations of real and of generated cells side by side.
 
@@ -91,6 +106,10 @@ def correlation(
         Layer with the counts; `X` where it is None, and for generated cells without that layer.
     axes
         Two axes. Made if None.
+    modality
+        Name of the modality of MuData objects; the first if None.
+    assays
+        What modalities count, as in :func:`scdit.tl.evaluate`.
 
     Returns
     -------
@@ -99,19 +118,22 @@ def correlation(
     Raises
     ------
     KeyError, TypeError
-        If there is no such layer, or an argument is of the wrong class.
+        If there is no such layer or modality, or an argument is of the wrong class.
     ValueError
         If values are no counts, genes are missing, fewer than 3 genes are expressed, or `n_genes` is
         out of range.
     """
-    check_sides(real, generated)
+    check_all_sides(real, generated)
     n_genes = check_int("n_genes", n_genes, 3, N_CORRELATION_GENES)
     check_key("layer", layer)
     check_axes(2, axes)
-    cells = read_pair(real, generated, layer=layer)
+    cells = read_modality(real, generated, modality, layer=layer, assays=assays)
+    what = FEATURES[cells[0].kind]
     genes = fit_features(cells[0]).correlation_genes[:n_genes]
     if len(genes) < 3:
-        raise ValueError(f"Only {len(genes)} variable genes are detected in 5% of the real cells.")
+        raise ValueError(
+            f"Only {len(genes)} {what} vary and are detected in enough of the real cells."
+        )
     first, second = (gene_correlations(side.log_expression(genes).toarray()) for side in cells)
     distance = squareform(1 - first, checks=False)
     order = leaves_list(optimal_leaf_ordering(linkage(distance, "average"), distance))
@@ -127,15 +149,15 @@ def correlation(
             interpolation="nearest",
         )
         ax.set(title=name, xticks=[], yticks=[])
-    panels[0].set_ylabel(f"{len(genes)} variable genes")
+    panels[0].set_ylabel(f"{len(genes)} variable {what}")
     panels[0].figure.colorbar(
         image, ax=list(panels), shrink=0.8, label="Pearson correlation", extend="both"
     )
     return panels
 
 
-def _identity(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, *, log: bool) -> None:
-    """Scatter one statistic of the genes around the identity line."""
+def _identity(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, what: str, *, log: bool) -> None:
+    """Scatter one statistic of genes (proteins, peaks) around the identity line."""
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     ax.plot([low, high], [low, high], color=NEUTRAL, linewidth=1, zorder=0)
     u, v = (np.log10(x), np.log10(y)) if log else (x, y)
@@ -148,7 +170,7 @@ def _identity(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, *, log: bool) -
         ax.set(xscale="log", yscale="log")
     ax.set(title=name, xlabel="real", ylabel="generated")
     ax.text(
-        0.04, 0.96, f"r = {agreement(u, v).r:.3f}\n{len(x):,} genes", transform=ax.transAxes,
+        0.04, 0.96, f"r = {agreement(u, v).r:.3f}\n{len(x):,} {what}", transform=ax.transAxes,
         va="top",
     )  # fmt: skip
     ax.set_box_aspect(1)

@@ -176,7 +176,7 @@ class _TfIdf:
         n_cells, n_peaks = expression.shape
         n_open = np.bincount(expression.indices, minlength=n_peaks)
         self._idf = sp.diags_array(np.log1p(n_cells / (1 + n_open)).astype(np.float32))
-        n_components = min(n_components + 1, n_cells - 1, n_peaks - 1)
+        n_components = min(n_components + 1, n_cells - 1, n_peaks)
         self._svd = TruncatedSVD(n_components, random_state=seed).fit(self._weights(expression))
 
     def transform(self, X: sp.csr_matrix) -> np.ndarray:

@@ -60,11 +60,19 @@ def find_kinds(
                     + did_you_mean(modality, modalities)
                 )
             said[modality] = cast(Kind, check_choice(f"assays[{modality!r}]", kind, KINDS))
-    return {key: said.get(key) or _find(key, adata, name) for key, adata in modalities.items()}
+    found = {key: said.get(key) or guess_kind(key, adata) for key, adata in modalities.items()}
+    for key, kind_found in found.items():
+        if kind_found is None:
+            raise ValueError(
+                f"`{name}[{key!r}]` has {modalities[key].n_vars} features, which may be genes or "
+                f"proteins: say which, such as assays={{{key!r}: 'protein'}}. "
+                f"Allowed: {', '.join(KINDS)}."
+            )
+    return cast(dict[str, Kind], found)
 
 
-def _find(modality: str, adata: AnnData, name: str) -> Kind:
-    """Return the kind of one modality: from its name, then its features, then their number."""
+def guess_kind(modality: str, adata: AnnData) -> Kind | None:
+    """Return the kind of a modality from its name, its features, or their number; None if unclear."""
     for kind, pattern in _NAMES.items():
         if re.search(pattern, modality.lower()):
             return kind
@@ -73,9 +81,4 @@ def _find(modality: str, adata: AnnData, name: str) -> Kind:
         return kind_of_type
     if adata.n_vars and all(_PEAK.match(str(feature)) for feature in adata.var_names[:100]):
         return "atac"
-    if adata.n_vars >= _FEWEST_GENES:
-        return "rna"
-    raise ValueError(
-        f"`{name}[{modality!r}]` has {adata.n_vars} features, which may be genes or proteins: say "
-        f"which, such as assays={{{modality!r}: 'protein'}}. Allowed: {', '.join(KINDS)}."
-    )
+    return "rna" if adata.n_vars >= _FEWEST_GENES else None

@@ -8,9 +8,11 @@ from typing import Any
 from anndata import AnnData
 from mudata import MuData
 
-from scdit._checks import check_class
+from scdit._checks import check_class, did_you_mean, listed
+from scdit.tl._kinds import find_kinds
 from scdit.tl._modalities import read_modalities
 from scdit.tl._mudata import as_mudata
+from scdit.tl._population import Population, read_counts, read_pair
 from scdit.tl._trial import Sides
 
 
@@ -19,7 +21,7 @@ def check_all_sides(
     generated: AnnData | MuData,
     reference: AnnData | MuData | None = None,
     *,
-    protein_expression_obsm_key: str | None,
+    protein_expression_obsm_key: str | None = None,
 ) -> tuple[Any, Any, Any]:
     """Return the sides of a comparison, all AnnData or all MuData.
 
@@ -81,3 +83,61 @@ def read_modal_sides(
         key: Sides(*(side[key] for side in sides), *([None] if reference is None else []))
         for key in first.parts
     }
+
+
+def read_modality(
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
+    modality: str | None,
+    *,
+    layer: str | None,
+    assays: Mapping[str, str] | None = None,
+) -> tuple[Population, Population]:
+    """Read the counts of one modality of both sides, with its features in the order of `real`.
+
+    Parameters
+    ----------
+    real, generated
+        Cells, both AnnData or both MuData.
+    modality
+        Name of a modality of MuData objects; the first if None. None for AnnData objects.
+    layer, assays
+        As in :func:`scdit.tl.evaluate`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such modality, or `real` has no such layer.
+    ValueError
+        If AnnData objects are asked for a modality, or as :func:`read_counts` does.
+    """
+    if not isinstance(real, MuData):
+        if modality is not None or assays is not None:
+            raise ValueError("modality and assays are for MuData; these are AnnData objects")
+        return read_pair(real, generated, layer=layer)
+    modality = (
+        next(iter(real.mod), "") if modality is None else check_class("modality", modality, str)
+    )
+    sides = {"real": real, "generated": generated}
+    for name, side in sides.items():
+        if modality not in side.mod:
+            raise KeyError(
+                f"`{name}` has no modality {modality!r}; it has {listed(side.mod)}"
+                + did_you_mean(modality, side.mod)
+            )
+    said = None if assays is None else {k: v for k, v in assays.items() if k == modality}
+    kind = find_kinds({modality: real.mod[modality]}, said, "real")[modality]
+    first, second = (
+        Population(
+            read_counts(
+                side.mod[modality],
+                f"{name}[{modality!r}]",
+                genes=None if name == "real" else list(real.mod[modality].var_names),
+                layer=layer if name == "real" or layer in side.mod[modality].layers else None,
+                kind=kind,
+            ),
+            kind=kind,
+        )
+        for name, side in sides.items()
+    )
+    return first, second

@@ -81,9 +81,13 @@ class Modalities:
                 )
         return first
 
+    def with_column(self, key: str) -> AnnData:
+        """Return the cells with a column of `obs`, without counts, and with `uns` of the MuData."""
+        return AnnData(obs=self.column(key).to_frame(key), uns=dict(self.mdata.uns))
+
     def labels(self, key: str) -> np.ndarray:
         """Return a column as text, shape (cells,); see :func:`read_labels`."""
-        return read_labels(AnnData(obs=self.column(key).to_frame(key)), self.name, key)
+        return read_labels(self.with_column(key), self.name, key)
 
     def populations(
         self,
