@@ -145,11 +145,11 @@ def _log_rates(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Log rates of features, shape (cells, n), and the true effects on them."""
     base = np.log(law.gamma(0.7, size=n) + 0.05)
-    of_type = law.normal(0, 1, (len(TYPES), n)) * (law.random((len(TYPES), n)) < 0.15)
+    of_type = law.normal(0, 1.3, (len(TYPES), n)) * (law.random((len(TYPES), n)) < 0.25)
     of_donor = law.normal(0, 0.15, (len(DONORS), n))
     var = pd.DataFrame(
         {"condition": law.choice([-1.0, 1.0], n) * (law.random(n) < 0.1)}
-        | {name: law.normal(0, 0.6, n) * (law.random(n) < 0.2) for name in PROGRAMMES}
+        | {name: law.normal(0, 0.5, n) * (law.random(n) < 0.2) for name in PROGRAMMES}
     )
     rates = (
         base

@@ -96,7 +96,7 @@ def embedding(
     check_axes(n_sections * width, axes)
     paired = _paired(real, generated, assays) if isinstance(real, MuData) else None
     if color is not None:
-        of_sides, add_key = _shades(*(paired or (real, generated)), color)
+        of_sides, add_key = _shades(paired or (real, generated), color)
     cells = _read(*paired, layer) if paired else {"": read_pair(real, generated, layer=layer)}
     points = _embed(cells, basis, seed=int(rng.integers(2**31)))
     panels = new_axes(
@@ -150,7 +150,7 @@ def _read(real: Modalities, generated: Modalities, layer: str | None) -> dict[st
 
 
 def _shades(
-    real: AnnData | Modalities, generated: AnnData | Modalities, color: str
+    cells: tuple[AnnData | Modalities, AnnData | Modalities], color: str
 ) -> tuple[list[np.ndarray], Callable[[Axes], object]]:
     """Colours of the cells of both sides, and a function that adds their key to a panel.
 
@@ -158,7 +158,7 @@ def _shades(
     """
     named = {
         name: side.with_column(color) if isinstance(side, Modalities) else side
-        for name, side in {"real": real, "generated": generated}.items()
+        for name, side in zip(("real", "generated"), cells, strict=True)
     }
     columns = [read_column(side, name, color) for name, side in named.items()]
     if _are_numbers(columns):

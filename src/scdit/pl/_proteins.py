@@ -17,7 +17,7 @@ from scdit.tl._population import check_key
 
 MOST = 24
 _COFACTOR = 5.0  # counts below it are spaced evenly, those above by their logarithm
-_BINS = 40
+_BINS = 30
 
 
 def proteins(
@@ -124,7 +124,10 @@ def _histograms(ax: Axes, real: np.ndarray, generated: np.ndarray) -> None:
     widths = np.diff(np.arcsinh(edges / _COFACTOR))
     for counts, name, color in ((real, "real", REAL), (generated, "generated", GENERATED)):
         density = np.histogram(counts, edges)[0] / len(counts) / widths
-        ax.stairs(density, edges, color=color, label=name, fill=name == "real", alpha=0.75)
+        ax.stairs(density, edges, color=color, label=name, fill=name == "real", linewidth=1.3)
     ax.set_xscale("asinh", linear_width=_COFACTOR)
+    ticks = [0, *(10**k for k in range(1, 10) if 10**k < edges[-1])]
     ax.set(yticks=[], xlim=(edges[0], edges[-1]))
+    ax.set_xticks(ticks, [f"{tick:,}" if tick < 10_000 else f"{tick:.0e}" for tick in ticks])
+    ax.minorticks_off()
     despine(ax)
