@@ -23,6 +23,7 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
     is a symptom of shrinkage or copying rather than a merit. For metrics that should be *closer*
     to an ideal, the factor is that between value and floor, in either direction. Values and
     floors stand beside; a metric without a ratio (one of the two is negative) has only them.
+    Metrics of a MuData have the modality before their name; draw rows of ``modality`` for one.
 
     Parameters
     ----------
@@ -57,6 +58,9 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
     if ax is None:
         _, ax = plt.subplots(figsize=(7.5, 1.2 + 0.27 * len(rows)), layout="constrained")
 
+    names = rows["metric"]
+    if "modality" in rows:
+        names = rows["modality"].astype(str) + ": " + names
     shortfall = rows.apply(_shortfall, axis=1).to_numpy(dtype=float)
     shown = np.clip(shortfall, 1 / WIDEST, WIDEST)
     height = -np.arange(len(rows))
@@ -71,7 +75,7 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
     ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}x" if x >= 1 else f"1/{1 / x:g}")
     ax.set(
         yticks=height,
-        yticklabels=rows["metric"],
+        yticklabels=names,
         ylim=(height[-1] - 0.7, 0.7),
         xlabel="ratio to the floor: real cells in the place of the generated",
         title=f"generated against real cells: {group} (n = {rows['n'].max():,})",

@@ -50,7 +50,7 @@ _OF_PAIRS: tuple[Metric[JointComparison], ...] = (
            "floor: modalities do not fit together",
            lambda c: mean_correlation(c.background.directions, *c.features[1]),
            "closer", NAN, min_cells=50, scope="all"),
-    Metric("cca_within", "The same within labels", _within,
+    Metric("cca_within", "Canonical correlations with label means removed", _within,
            "closer", NAN, min_cells=50, scope="all"),
     Metric("cross_rmse", "RMSE of correlations of features of two modalities", _cross_error,
            "lower", 0, min_cells=50),

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from string import Template
-from typing import Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from mudata import MuData
 
 from scdit._checks import check_choice, check_class, check_rng
 from scdit.tl._evaluate import check_table, evaluate
-from scdit.tl._metrics import METRICS
-from scdit.tl._population import ALL, check_key, check_sides, read_labels, read_pair
+from scdit.tl._kinds import FEATURES, Kind, find_kinds
+from scdit.tl._modal_sides import check_all_sides, read_modality
+from scdit.tl._modalities import Modalities, read_modalities
+from scdit.tl._population import check_key, read_labels
 from scdit.tl._privacy import LEAST, check_donors, privacy
+from scdit.tl._report_parts import figure, label_table, metric_table, to_html
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
 
 def report(
-    real: AnnData,
-    generated: AnnData,
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
     path: str | PathLike[str],
     *,
     labels_key: str | None = None,
-    reference: AnnData | None = None,
+    reference: AnnData | MuData | None = None,
     donor_key: str | None = None,
     layer: str | None = None,
     evaluation: pd.DataFrame | None = None,
     basis: Literal["umap", "pca"] = "umap",
     rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+    assays: Mapping[str, str] | None = None,
+    protein_expression_obsm_key: str | None = None,
 ) -> Path:
     """Write one HTML page with figures, tables and provenance; it needs no other file.
+
+    Of MuData, each modality has its figures and tables.
 
     Parameters
     ----------
@@ -51,7 +54,7 @@ def report(
         Where to write the page.
     labels_key, reference, layer
         As in :func:`scdit.tl.evaluate`. With `reference`, the page has the audit of
-        :func:`scdit.tl.privacy` too.
+        :func:`scdit.tl.privacy` too; of MuData it is that of the RNA.
     donor_key
         As in :func:`scdit.tl.privacy`; needs `reference`.
     evaluation
@@ -60,6 +63,8 @@ def report(
         Embedding to draw.
     rng
         Seed or generator of evaluation and embedding.
+    assays, protein_expression_obsm_key
+        As in :func:`scdit.tl.evaluate`.
 
     Returns
     -------
@@ -76,51 +81,117 @@ def report(
     from scdit import pl
 
     path = _writable(path)
-    check_sides(real, generated, reference)
+    record = getattr(generated, "uns", {}).get("scdit")
+    real, generated, reference = check_all_sides(
+        real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key
+    )
     check_choice("basis", basis, ("umap", "pca"))
     for name, key in {"labels_key": labels_key, "donor_key": donor_key, "layer": layer}.items():
         check_key(name, key)
+    sides = _sides(real, generated, reference, assays)
     if donor_key is not None:
         if reference is None:
             raise ValueError("donor_key needs reference, the cells that were trained on")
-        check_donors(
-            read_labels(reference, "reference", donor_key), read_labels(real, "real", donor_key)
-        )
+        check_donors(*(_labels(sides, name, donor_key) for name in ("reference", "real")))
+    modalities: list[str | None] = list(real.mod) if isinstance(real, MuData) else [None]
     if evaluation is not None:
         check_table("evaluation", evaluation)
-        read_pair(real, generated, layer=layer)
+        for modality in modalities:
+            read_modality(real, generated, modality, layer=layer, assays=assays)
     rng = np.random.default_rng(check_rng(rng))
     if evaluation is None:
         evaluation = evaluate(
-            real, generated, labels_key=labels_key, reference=reference, layer=layer, rng=rng
+            real,
+            generated,
+            labels_key=labels_key,
+            reference=reference,
+            layer=layer,
+            rng=rng,
+            assays=assays,
         )
-    has_labels = labels_key is not None and labels_key in generated.obs
+    made = sides["generated"]
+    has_labels = labels_key is not None and (
+        made.has(labels_key) if isinstance(made, Modalities) else labels_key in made.obs
+    )
     color = labels_key if has_labels else None
     page = PAGE.substitute(
         title="Generated cells against real cells",
-        summary=_summary(real, generated, reference),
-        provenance=_provenance(generated.uns.get("scdit")),
-        evaluation=_figure(
+        summary=_summary(sides),
+        provenance=_provenance(record),
+        evaluation=figure(
             "Every metric as a ratio to its floor", lambda: pl.evaluation(evaluation)
         ),
-        embedding=_figure(
+        embedding=figure(
             "Real and generated cells in one embedding",
-            lambda: pl.embedding(real, generated, color, basis=basis, layer=layer, rng=rng),
+            lambda: pl.embedding(
+                real, generated, color, basis=basis, layer=layer, rng=rng, assays=assays
+            ),
         ),
-        genes=_figure(
-            "Mean, variance and zero fraction of each gene, generated against real",
-            lambda: pl.gene_statistics(real, generated, layer=layer),
+        features="".join(
+            _features(real, generated, modality, layer, assays) for modality in modalities
         ),
-        correlation=_figure(
-            "Gene-gene correlations of real and of generated cells",
-            lambda: pl.correlation(real, generated, layer=layer),
-        ),
-        metrics=_metric_table(evaluation),
-        labels=_label_table(evaluation),
-        privacy=_privacy_table(real, generated, reference, donor_key, layer, rng),
+        metrics=metric_table(evaluation),
+        labels=label_table(evaluation),
+        privacy=_privacy_table(sides, donor_key, layer, rng),
     )
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _sides(
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
+    reference: AnnData | MuData | None,
+    assays: Mapping[str, str] | None,
+) -> dict[str, AnnData] | dict[str, Modalities]:
+    """Return the sides that were given, by name; cells of MuData are paired."""
+    if not isinstance(real, MuData):
+        named = {"real": real, "generated": generated, "reference": reference}
+        return {name: side for name, side in named.items() if isinstance(side, AnnData)}
+    sides = {"real": read_modalities(real, "real", assays=assays)}
+    for name, side in {"generated": generated, "reference": reference}.items():
+        if side is not None:
+            sides[name] = read_modalities(side, name, like=sides["real"])
+    return sides
+
+
+def _labels(sides: Mapping[str, AnnData | Modalities], name: str, key: str) -> np.ndarray:
+    """Return a column of `obs` of one side as text."""
+    side = sides[name]
+    return side.labels(key) if isinstance(side, Modalities) else read_labels(side, name, key)
+
+
+def _features(
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
+    modality: str | None,
+    layer: str | None,
+    assays: Mapping[str, str] | None,
+) -> str:
+    """Return a section on the genes (proteins, peaks) of a modality."""
+    from scdit import pl
+
+    kind: Kind = "rna"
+    kwargs: dict[str, Any] = {"layer": layer}
+    if isinstance(real, MuData) and modality is not None:
+        kind = find_kinds(real.mod, assays, "real")[modality]
+        kwargs |= {"modality": modality, "assays": assays}
+    what = FEATURES[kind]
+    text = "<h2>Genes</h2>" if modality is None else f"<h2>{html.escape(modality)}: {what}</h2>"
+    text += figure(
+        f"Mean, variance and zero fraction of each {what[:-1]}, generated against real",
+        lambda: pl.gene_statistics(real, generated, **kwargs),
+    )
+    text += figure(
+        f"Correlations of {what} of real and of generated cells",
+        lambda: pl.correlation(real, generated, **kwargs),
+    )
+    if kind == "protein":
+        text += figure(
+            "Counts of proteins, generated against real",
+            lambda: pl.proteins(real, generated, modality=modality, layer=layer),
+        )
+    return text
 
 
 def _writable(path: str | PathLike[str]) -> Path:
@@ -136,15 +207,26 @@ def _writable(path: str | PathLike[str]) -> Path:
     return page
 
 
-def _summary(real: AnnData, generated: AnnData, reference: AnnData | None) -> str:
+def _summary(sides: Mapping[str, AnnData | Modalities]) -> str:
     """Say in a sentence what is compared."""
+    n_cells = {
+        name: len(side.cells) if isinstance(side, Modalities) else side.n_obs
+        for name, side in sides.items()
+    }
+    real = sides["real"]
+    if isinstance(real, Modalities):
+        features = " and ".join(
+            f"{part.n_vars:,} {FEATURES[real.kinds[key]]}" for key, part in real.parts.items()
+        )
+    else:
+        features = f"{real.n_vars:,} genes"
     text = (
-        f"{generated.n_obs:,} generated cells against {real.n_obs:,} real cells of "
-        f"{real.n_vars:,} genes. "
+        f"{n_cells['generated']:,} generated cells against {n_cells['real']:,} real cells of "
+        f"{features}. "
     )
-    if reference is None:
+    if "reference" not in sides:
         return text + "Without the training cells, copies of them cannot be found."
-    return text + f"The floor and all features come from {reference.n_obs:,} training cells."
+    return text + f"The floor and all features come from {n_cells['reference']:,} training cells."
 
 
 def _provenance(record: object) -> str:
@@ -158,73 +240,37 @@ def _provenance(record: object) -> str:
     return f"<h2>Provenance</h2><table>{rows}</table>"
 
 
-def _figure(about: str, draw: Callable[[], Axes | np.ndarray]) -> str:
-    """Return a figure as an image in the page, and close it; or why there is none.
-
-    Some figures need more genes or labels than an evaluation does.
-    """
-    try:
-        axes = draw()
-    except ValueError as reason:
-        return f"<p>Not drawn: {html.escape(str(reason))}</p>"
-    first = axes if isinstance(axes, Axes) else axes[0]
-    figure = cast(Figure, first.get_figure(root=True))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
-    image = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img src="data:image/png;base64,{image}" alt="{about}">'
-
-
-def _metric_table(evaluation: pd.DataFrame) -> str:
-    """Return the rows of all cells, with a line on what each metric is."""
-    table = evaluation[evaluation["group"] == ALL].drop(columns="group")
-    about = [METRICS[name].about if name in METRICS else "" for name in table["metric"]]
-    table.insert(1, "about", about)
-    return _to_html(table)
-
-
-def _label_table(evaluation: pd.DataFrame) -> str:
-    """Return a section with value and floor of each label, or nothing without labels."""
-    table = evaluation[evaluation["group"] != ALL]
-    if table.empty:
-        return ""
-    cells = table.assign(
-        text=[
-            "" if np.isnan(row.value) else f"{row.value:.3g} ({row.floor:.3g})"
-            for row in table.itertuples()
-        ]
-    )
-    wide = cells.pivot(index="metric", columns="group", values="text")
-    wide = wide.loc[table["metric"].unique()].rename_axis(index=None, columns=None)
-    return (
-        "<h2>Each label</h2><p>Value (floor). Empty: too few cells.</p>"
-        f'<div class="wide">{wide.to_html(border=0)}</div>'
-    )
-
-
 def _privacy_table(
-    real: AnnData,
-    generated: AnnData,
-    reference: AnnData | None,
+    sides: Mapping[str, AnnData | Modalities],
     donor_key: str | None,
     layer: str | None,
     rng: np.random.Generator,
 ) -> str:
     """Return a section on what the cells reveal of the training cells, or why there is none."""
     title = "<h2>What the cells reveal of the training cells</h2>"
-    if reference is None:
+    if "reference" not in sides:
         return title + "<p>Unknown: this needs the training cells, <code>reference=</code>.</p>"
-    if min(side.n_obs for side in (real, generated, reference)) < LEAST:
+    cells: dict[str, AnnData] = {}
+    for name, side in sides.items():
+        if isinstance(side, AnnData):
+            cells[name] = side
+            continue
+        rna = [key for key, kind in side.kinds.items() if kind == "rna"]
+        if not rna:
+            return title + "<p>Unknown: this needs a modality of RNA.</p>"
+        cells[name] = side.counts_of(rna[0], layer, None if name == "generated" else donor_key)
+    if min(side.n_obs for side in cells.values()) < LEAST:
         return f"{title}<p>Unknown: this needs {LEAST} cells on each side.</p>"
-    table = privacy(generated, reference, real, donor_key=donor_key, layer=layer, rng=rng)
+    table = privacy(
+        cells["generated"],
+        cells["reference"],
+        cells["real"],
+        donor_key=donor_key,
+        layer=layer if isinstance(sides["real"], AnnData) else None,
+        rng=rng,
+    )
     return (
         f"{title}<p>An attacker who has these cells guesses which cells were trained on. A value at its "
         "floor means that this attack finds nothing; another one may.</p>"
-        f'<div class="wide">{_to_html(table)}</div>'
+        f'<div class="wide">{to_html(table)}</div>'
     )
-
-
-def _to_html(table: pd.DataFrame) -> str:
-    """Return a table with numbers of three digits."""
-    return table.to_html(index=False, border=0, na_rep="", float_format=lambda x: f"{x:.3g}")
