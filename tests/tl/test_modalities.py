@@ -524,3 +524,26 @@ def test_nothing_but_counts_matters_to_ad_views():
     assert view.is_view
     table = judge(rebuilt(FRESH, prot=view), ["mmd"])
     pd.testing.assert_frame_equal(table, judge(FRESH, ["mmd"]))
+
+
+def test_a_mudata_that_cannot_be_paired():
+    twice = rebuilt(FRESH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prot = FRESH["prot"].copy()
+        prot.obs_names = ["cell0", *prot.obs_names[:-1]]
+        twice.mod["prot"] = prot
+    with pytest.raises(ValueError, match=r"`generated\['prot'\].obs_names` repeats names"):
+        judge(twice)
+    stale = rebuilt(FRESH)
+    for part in stale.mod.values():
+        part.obs_names = [f"new{i}" for i in range(300)]
+    with pytest.raises(ValueError, match=r"`generated.obs` lacks 300 cells.*generated.update\(\)"):
+        judge(stale)
+
+
+def test_missing_values_of_a_shared_column():
+    obs = FRESH.obs.copy()
+    obs.loc[obs.index[:3], LABELS] = np.nan
+    with pytest.raises(ValueError, match=r"`generated.obs\['cell_type'\]` has 3 missing values"):
+        judge(rebuilt(FRESH, obs))
