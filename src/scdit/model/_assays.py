@@ -21,7 +21,6 @@ from scdit.conditions import (
     lengths_of,
     resolve_library_sizes,
 )
-from scdit.model._depths import warn_of_sizes
 from scdit.model._joint import joint_like, joint_of
 from scdit.model._modalities import Modality, registered_modalities, split, to_mudata
 from scdit.module import RNA, SCDiTModule
@@ -148,7 +147,6 @@ class AssaysMixin:
             found = resolve_library_sizes(request, own, codes, numbers)
             if found is not None:
                 sizes[assay] = found
-                warn_of_sizes(found, own.library_size)
         return sizes
 
     def _with_sizes(self, state: Tensor, sizes: Mapping[str, np.ndarray], rows: range) -> Tensor:

@@ -26,7 +26,7 @@ from scdit.conditions import (
 )
 from scdit.diffusion import KeyedNoise
 from scdit.model._assays import lengths_of_all
-from scdit.model._depths import as_integers, warn_of_depths
+from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
 from scdit.model._names import cell_names
 from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER, SamplingMixin
 
@@ -173,6 +173,10 @@ class GenerateMixin(SamplingMixin):
         sizes = self._resolved_sizes(
             wanted, composition, codes, noise.uniform_per_cell(n, LIBRARY)
         )
+
+        for i, assay in enumerate(wanted):
+            if assay in sizes:
+                warn_of_sizes(sizes[assay], composition.of_assay(i).library_size)
 
         seen, moved = self._seen_codes(codes, composition, noise)
         scale = options["guidance_scale"]

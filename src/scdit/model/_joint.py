@@ -12,21 +12,18 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from pandas.api.types import is_bool_dtype
 
-from scdit._checks import check_class, check_names, did_you_mean, listed, users_stacklevel
+from scdit._checks import check_class, listed, users_stacklevel
 from scdit.model._counts import align_genes, check_adata, check_counts
 from scdit.model._modalities import (
-    ASSAYS,
     PROTEIN,
     Modality,
-    assay_names,
     completed,
     join,
     registered_modalities,
 )
+from scdit.model._mudata import ARGUMENTS, absent_cells, check_mudata, column_of, keys_of
 
-_ARGUMENTS = ("labels_key", "batch_key", "categorical_covariate_keys", "continuous_covariate_keys")
 _joints: dict[int, tuple[weakref.ref, AnnData]] = {}
 
 
@@ -77,7 +74,7 @@ def joint_from_mudata(mdata: MuData, setup: Mapping[str, Any], *, partly: bool =
     wanted = setup["modalities"]
     if partly:
         wanted = {key: name for key, name in wanted.items() if name in mdata.mod}
-    names = _check_mudata(mdata, wanted)
+    names = check_mudata(mdata, wanted)
     parts = {
         assay: (name, mdata.mod[name], setup[f"{assay}_layer"]) for assay, name in names.items()
     }
@@ -97,15 +94,15 @@ def joint_from_mudata(mdata: MuData, setup: Mapping[str, Any], *, partly: bool =
             for name, key in (keys or {}).items()
             if name in mdata.mod and key in mdata.obs
         }
-    absent = _absent(mdata, names, keys, cells)
+    absent = absent_cells(mdata, names, keys, cells)
     for assay, (name, adata, layer) in parts.items():
         has = adata.obs_names.isin(cells[~absent[assay]]) if assay in absent else slice(None)
         _check_part(assay, name, adata[has] if assay in absent else adata, layer)
     obs = pd.DataFrame(index=cells)
-    for argument in _ARGUMENTS:
-        for key in _keys(setup[argument]):
+    for argument in ARGUMENTS:
+        for key in keys_of(setup[argument]):
             try:
-                obs[key] = _column(mdata, key, cells, wanted.get(argument), list(names.values()))
+                obs[key] = column_of(mdata, key, cells, wanted.get(argument), list(names.values()))
             except KeyError:
                 if not partly:
                     raise
@@ -214,39 +211,6 @@ def proteins_of(adata: AnnData, key: str, names_key: str | None) -> AnnData:
     return AnnData(values, obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=names))
 
 
-def _check_mudata(mdata: Any, modalities: Any) -> dict[str, str]:
-    """Names of modalities by assay, of a MuData that has them."""
-    check_class("mdata", mdata, MuData)
-    if mdata.is_view:
-        raise ValueError("mdata is a view: pass a copy, mdata = mdata.copy()")
-    if mdata.axis != 0:
-        raise ValueError(
-            f"mdata has axis={mdata.axis}: its modalities share features; scdit needs one whose "
-            "modalities share cells (axis=0)"
-        )
-    known = [f"{assay}_layer" for assay in ASSAYS]
-    example = 'modalities={"rna_layer": "rna", "protein_layer": "prot"}'
-    if modalities is not None:
-        check_class("modalities", modalities, Mapping)
-    for argument, name in (modalities or {}).items():
-        if argument not in (*known, *_ARGUMENTS):
-            raise ValueError(
-                f"modalities names the argument {argument!r}; known: {', '.join((*known, *_ARGUMENTS))}"
-                + did_you_mean(argument, known)
-            )
-        if name not in mdata.mod and not (name is None and argument in _ARGUMENTS):
-            raise KeyError(
-                f"modalities: {name!r} is no modality of mdata, which has {listed(mdata.mod)}"
-                + did_you_mean(name, mdata.mod)
-            )
-    names = assay_names(modalities or {})
-    if not names:
-        raise ValueError(f"name at least one modality to train on: {example}")
-    if len(set(names.values())) < len(names):
-        raise ValueError(f"modalities names {listed(names.values())}: each may be named once")
-    return names
-
-
 def _check_part(assay: str, name: str, adata: AnnData, layer: str | None) -> None:
     """Check the counts of one modality; errors say which."""
     try:
@@ -258,65 +222,3 @@ def _check_part(assay: str, name: str, adata: AnnData, layer: str | None) -> Non
         if "have no counts" in str(error):
             hint = f"; or say that they lack {name!r} with presence_keys={{{name!r}: column}}"
         raise type(error)(f"modality {name!r}: {error.args[0]}{hint}") from error
-
-
-def _absent(
-    mdata: MuData, names: Mapping[str, str], presence_keys: Any, cells: pd.Index
-) -> dict[str, np.ndarray]:
-    """Cells that a column says lack an assay, bool (cells,), by assay."""
-    if presence_keys is None:
-        return {}
-    check_class("presence_keys", presence_keys, Mapping)
-    absent = {}
-    of_name = {name: assay for assay, name in names.items()}
-    for name, key in presence_keys.items():
-        if name not in of_name:
-            raise ValueError(
-                f"presence_keys names {name!r}; the modalities are {listed(of_name)}"
-                + did_you_mean(name, of_name)
-            )
-        column = _column(mdata, key, cells, None, [name])
-        if not is_bool_dtype(column.dtype):
-            raise ValueError(
-                f"presence_keys: {key!r} must hold True and False, has {column.dtype}"
-            )
-        absent[of_name[name]] = ~column.to_numpy(bool)
-        if absent[of_name[name]].all():
-            raise ValueError(f"presence_keys: no cell has {name!r}")
-    lacking_all = len(absent) == len(names) and np.logical_and.reduce(list(absent.values()))
-    if np.any(lacking_all):
-        raise ValueError(
-            f"presence_keys: {int(np.sum(lacking_all))} cells have no modality at all"
-        )
-    return absent
-
-
-def _keys(value: Any) -> Sequence[str]:
-    """The columns that an argument names."""
-    if value is None:
-        return []
-    return [value] if isinstance(value, str) else check_names("covariate keys", value)
-
-
-def _column(
-    mdata: MuData, key: str, cells: pd.Index, owner: str | None, names: Sequence[str]
-) -> pd.Series:
-    """A column of the MuData, or of the modality that has it."""
-    places = {} if owner is not None else {"mdata": mdata.obs}
-    places |= {name: mdata.mod[name].obs for name in ([owner] if owner is not None else names)}
-    found = []
-    for name, obs in places.items():
-        for column in (key, key.removeprefix(f"{name}:")):
-            if column in obs:
-                found.append(obs[column])
-                break
-    if not found:
-        known = {column for obs in places.values() for column in obs.columns}
-        raise KeyError(
-            f"{key!r} is a column of neither mdata.obs nor the obs of {listed(names)}"
-            + did_you_mean(key, known)
-        )
-    column = found[0].reindex(cells)
-    for other in found[1:]:  # a cell that one modality lacks may have its value in another
-        column = column.where(column.notna(), other.reindex(cells))
-    return column
