@@ -28,7 +28,8 @@ def default_n_latent(
     n_cells
         Number of cells.
     counts
-        Their counts (cells, genes); None where they are not at hand.
+        Their counts (cells, genes), of several assays side by side, of cells that have all; None where
+        they are not at hand.
     reads
         Whether reads are counted, many of each molecule.
     """
