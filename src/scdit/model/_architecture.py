@@ -145,7 +145,10 @@ def resolve_architecture(
             )
         if "n_latent" not in said:
             reads = said.get("gene_likelihood") == "zinb"
-            said["n_latent"] = default_n_latent(n_cells, own, reads=reads)
+            side_by_side = own
+            if counts is not None and len(counts) > 1:
+                side_by_side = sp.hstack(list(counts.values()), format="csr")
+            said["n_latent"] = default_n_latent(n_cells, side_by_side, reads=reads)
     if codec == "expression":
         if list(n_features) != ["rna"]:
             raise ValueError(

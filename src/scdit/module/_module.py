@@ -161,12 +161,9 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
 
         Keys and codes are those of :meth:`sample`.
         """
-        assay = iter(range(len(self.n_features)))
 
         def uniform(n_features: int) -> Tensor:
-            i = next(assay)  # each has numbers of its own; those of the first are not numbered
-            key = (COUNTS, i) if i else (COUNTS,)
-            return self._to_device(noise.uniform(cells.start, cells.stop, n_features, *key))
+            return self._to_device(noise.uniform(cells.start, cells.stop, n_features, COUNTS))
 
         drawn = self.codec.draw(state, uniform, codes)
         return torch.cat([drawn[name] for name in self.n_features], dim=1)
