@@ -101,7 +101,7 @@ def test_matrices(reader, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     change, error, message = BAD_MATRICES[kind]
     wrong = ad.AnnData(obs=REAL.obs.copy(), var=REAL.var.copy())
-    wrong._X = change(REAL.X.copy())  # as it is: AnnData itself converts some of these
+    wrong.X = change(REAL.X.copy())
     figures = plt.get_fignums()
     for sides in ((wrong, MADE), (MADE, wrong)):
         with pytest.raises(error, match=message):
