@@ -11,7 +11,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import check_int, check_rng
-from scdit.tl._mudata import make_mudata
+from scdit._mudata import make_mudata
 
 TYPES = ("B", "NK", "T", "monocyte")
 _SHARES = (0.2, 0.1, 0.45, 0.25)

@@ -86,7 +86,7 @@ class GenerateMixin(SamplingMixin):
             ``"euler"``, ``"ddim"`` or ``"ddpm"``, see :mod:`scdit.diffusion`.
         n_steps
             Number of steps; each costs one call of the network per cell, two with heun. None for
-            20 with second-order samplers, 100 with euler and ddim, 250 with ddpm. Few steps of ddim
+            8 with ab2, 20 with dpmpp_2m and heun, 100 with euler and ddim, 250 with ddpm. Few steps of ddim
             narrow the distribution: by 2.5% at 50 steps, 12% at 10.
         spacing
             Where the steps lie: ``"uniform"`` in time, ``"quadratic"`` (finer near the data) or

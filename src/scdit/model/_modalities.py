@@ -8,11 +8,9 @@ registry and a saved model are what they are for genes alone. Assays, by which t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import mudata
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -20,6 +18,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import shortened
+from scdit._mudata import make_mudata
 from scdit.model._counts import read_counts
 
 ASSAYS = ("rna", "protein", "atac")
@@ -157,12 +156,7 @@ def to_mudata(
     for column, name in owners.items():
         if name in parts and column in obs:
             parts[name].obs[column] = obs[column]
-    # mudata 0.3 pulls columns from the modalities unless it is told not to
-    own = getattr(mudata, "set_options", None)
-    with nullcontext() if own is None else own(pull_on_update=False):
-        mdata = MuData(dict(parts))
-        for column in obs:
-            mdata.obs[column] = obs[column]
+    mdata = make_mudata(parts, obs)
     mdata.uns.update(uns)
     return mdata
 
