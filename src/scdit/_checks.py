@@ -180,8 +180,8 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 
 
 def listed(names: Iterable[object]) -> str:
-    """Names in quotes, or ``none``."""
-    return ", ".join(repr(str(name)) for name in names) or "none"
+    """Names in quotes, or ``none``; anndata 0.13 has a layer None, which is ``X``."""
+    return ", ".join(repr(str(name)) for name in names if name is not None) or "none"
 
 
 def shown(value: object, most: int = 60) -> str:

@@ -137,7 +137,9 @@ def _check_unique_genes(adata: AnnData) -> None:
 
 def _elsewhere(adata: AnnData, layer: str | None) -> str:
     """A hint at where counts do lie in this object."""
-    candidates = {f"layer={name!r}": adata.layers[name] for name in adata.layers if name != layer}
+    candidates = {
+        f"layer={name!r}": adata.layers[name] for name in adata.layers if name not in (layer, None)
+    }
     if layer is not None and adata.X is not None:
         candidates["layer=None"] = adata.X
     if adata.raw is not None:

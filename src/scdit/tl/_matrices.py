@@ -121,7 +121,9 @@ def _check_kind(values: Any, where: str) -> None:
 
 def _elsewhere(adata: AnnData, layer: str | None) -> str:
     """Where to find counts: matrices of the object that look like such, by name."""
-    named = {f"layer={key!r}": adata.layers[key] for key in adata.layers if key != layer}
+    named = {
+        f"layer={key!r}": adata.layers[key] for key in adata.layers if key not in (layer, None)
+    }
     if layer is not None:
         named["layer=None"] = adata.X
     if adata.raw is not None:
