@@ -36,3 +36,22 @@ def read_split(
         drop_labels=args.drop_labels,
         test_fraction=test_fraction,
     )
+
+
+def condition_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of :func:`read_conditions`, of a control and of models."""
+    parser = data_parser(doc, hvg=2000)
+    parser.add_argument("--condition", default="condition", help="column of the condition")
+    parser.add_argument("--control", required=True, help="value of the control")
+    parser.add_argument("--value", required=True, help="value of the condition to predict")
+    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
+    return parser
+
+
+def read_conditions(args: argparse.Namespace) -> tuple[ad.AnnData, ad.AnnData]:
+    """Return training and test cells, split within each label and condition."""
+    adata = ad.read_h5ad(args.data)
+    adata = adata[~adata.obs[args.labels].isin(args.drop_labels)].copy()
+    group = adata.obs[args.labels].astype(str) + "|" + adata.obs[args.condition].astype(str)
+    adata.obs["group"] = group
+    return split(adata, "group", n_top_genes=args.hvg)

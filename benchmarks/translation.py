@@ -12,15 +12,12 @@ A redraw is a translation to the cell's own condition, which nothing can exceed 
 control cell of the type in the place of the own.
 """
 
-import argparse
-from pathlib import Path
-
 import anndata as ad
 import numpy as np
 import pandas as pd
+from arguments import condition_parser, read_conditions
 from models import fit
 from records import write
-from splits import split
 
 import scdit
 
@@ -49,22 +46,8 @@ def kept(before: np.ndarray, after: np.ndarray, types: np.ndarray) -> dict[str, 
 
 def main() -> None:
     """Train if there is no model, translate, compare, and write the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of types")
-    parser.add_argument("--condition", default="condition", help="column of the condition")
-    parser.add_argument("--control", required=True, help="condition of the cells to translate")
-    parser.add_argument("--value", required=True, help="condition to translate to")
-    parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
-    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
-    args = parser.parse_args()
-
-    adata = ad.read_h5ad(args.data)
-    group = adata.obs[args.labels].astype(str) + "|" + adata.obs[args.condition].astype(str)
-    adata.obs["group"] = group
-    train, test = split(adata, "group", n_top_genes=args.hvg)
+    args = condition_parser(__doc__).parse_args()
+    train, test = read_conditions(args)
     name = args.data.stem.split("_")[0]
     setup = {"labels_key": args.labels, "categorical_covariate_keys": [args.condition]}
     model = fit(train, args.models, f"{name}_seen", **setup)

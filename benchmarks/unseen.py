@@ -16,15 +16,14 @@ so that values are too low if anything. The MMD is taken in 30 principal compone
 import argparse
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
+from arguments import condition_parser, read_conditions
 from models import decode, fit
 from records import write
 from sklearn.decomposition import PCA
-from splits import split
 
 import scdit
 
@@ -156,25 +155,13 @@ def measure(model: scdit.SCDiT, held: Held, draws: int) -> dict[str, Mapping[str
 
 def main() -> None:
     """Train what is missing, measure, and write the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of types")
-    parser.add_argument("--condition", default="condition", help="column of the condition")
-    parser.add_argument("--control", required=True, help="value of the control")
-    parser.add_argument("--value", required=True, help="value of the condition that is left out")
+    parser = condition_parser(__doc__)
     parser.add_argument("--types", nargs="*", help="types to leave out in turn [all]")
     parser.add_argument("--also", nargs="*", default=[], help="further columns of conditions")
-    parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
     parser.add_argument("--draws", type=int, default=2, help="of generated cells [2]")
-    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 
-    adata = ad.read_h5ad(args.data)
-    group = adata.obs[args.labels].astype(str) + "|" + adata.obs[args.condition].astype(str)
-    adata.obs["group"] = group
-    train, test = split(adata, "group", n_top_genes=args.hvg)
+    train, test = read_conditions(args)
     setup = {
         "labels_key": args.labels,
         "categorical_covariate_keys": [args.condition, *args.also],
