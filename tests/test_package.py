@@ -16,7 +16,16 @@ LAYERS = ["diffusion", "nn", "codec", "module", "train", "model"]
 ALLOWED = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
 ALLOWED["model"] |= {"conditions"}
 ALLOWED["conditions"] = {"conditions", "nn"}
-LEAVES = {"_checks", "_mudata", "_compat", "_progress", "_torch", "__version__"}
+LEAVES = {
+    "_checks",
+    "_columns",
+    "_matrix",
+    "_mudata",
+    "_compat",
+    "_progress",
+    "_torch",
+    "__version__",
+}
 
 
 def imported_layers(path):

@@ -7,9 +7,17 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 
 import mudata
+import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
+
+
+def protein_names(values: pd.DataFrame | np.ndarray) -> pd.Index:
+    """Names of proteins in an ``obsm``: the columns of a table, or ``protein_0``, ``protein_1``, ..."""
+    if isinstance(values, pd.DataFrame):
+        return values.columns.astype(str)
+    return pd.Index([f"protein_{i}" for i in range(values.shape[-1])])
 
 
 def make_mudata(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:

@@ -458,7 +458,7 @@ def test_the_default_batch_size_is_that_of_scvi(model, monkeypatch):
     seen = []
     encode = model.module.codec.encode
     monkeypatch.setattr(
-        model.module.codec, "encode", lambda c, k: seen.append(len(c["rna"])) or encode(c, k)
+        model.module.codec, "encode", lambda c, *k: seen.append(len(c["rna"])) or encode(c, *k)
     )
     monkeypatch.setattr(scvi.settings, "batch_size", 50)
     model.get_latent_representation()

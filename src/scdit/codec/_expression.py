@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from scdit.codec._components import TARGET_SUM
 from scdit.codec._expression_start import StateMoments, gene_order_of, library_moments, moments
-from scdit.codec._protocol import Codes, Counts, Phase, SparseCounts, Uniform
+from scdit.codec._protocol import Codes, Counts, Phase, Present, SparseCounts, Uniform
 
 GENE_ORDERS = ("correlation", "given", "random")
 SCALINGS = ("gene", "global", "none")
@@ -88,7 +88,7 @@ class ExpressionCodec(nn.Module):
         return f"log-normalised expression, zeros at {self.zero_value:g}"
 
     @torch.no_grad()
-    def start(self, counts: Mapping[str, SparseCounts]) -> None:
+    def start(self, counts: Mapping[str, SparseCounts], present: Present = None) -> None:
         """Take the order of genes and the library sizes from training cells (cells, genes)."""
         self.order.copy_(torch.as_tensor(gene_order_of(counts["rna"], self.gene_order)))
         self.log_library.copy_(torch.tensor(library_moments(counts["rna"])))
@@ -99,10 +99,12 @@ class ExpressionCodec(nn.Module):
 
     # -- counts -> state -------------------------------------------------------------------------
 
-    def encode(self, counts: Counts, codes: Codes = None) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, counts: Counts, codes: Codes = None, present: Present = None
+    ) -> tuple[Tensor, Tensor]:
         """State of cells, exact: mean and standard deviation (zero), each (cells, n_genes).
 
-        Conditions (`codes`) say nothing beside the counts.
+        Conditions (`codes`) say nothing beside the counts, which all cells have (`present`).
         """
         ordered = counts["rna"][:, self.order]
         scale = TARGET_SUM / ordered.sum(1, keepdim=True).clamp_min(1)

@@ -176,7 +176,7 @@ class LatentCodec(nn.Module):
 
     def decode(self, state: Tensor, codes: Codes = None) -> dict[str, Any]:
         """Distribution of the counts (cells, features) given states (cells, n_state) and conditions."""
-        own = self._own_states(state)
+        own = self.own_states(state)
         return {name: assay.decode(own[name], codes) for name, assay in self._each()}
 
     def with_library_size(self, state: Tensor, library_size: Mapping[str, Tensor]) -> Tensor:
@@ -189,7 +189,7 @@ class LatentCodec(nn.Module):
 
     def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> dict[str, Tensor]:
         """Counts (cells, features) for states (cells, n_state) and conditions."""
-        own = self._own_states(state)
+        own = self.own_states(state)
         sizes = [assay.n_features for _, assay in self._each()]
         # in one piece: assays that asked for numbers each would get the same ones
         numbers = uniform(sum(sizes)).split(sizes, dim=1)
@@ -256,9 +256,7 @@ class LatentCodec(nn.Module):
         present
             Which cells have counts of an assay, (cells,), by its name; each is fitted to these.
         """
-        for (name, assay), own in zip(
-            self._each(), self._own_states(states).values(), strict=True
-        ):
+        for (name, assay), own in zip(self._each(), self.own_states(states).values(), strict=True):
             rows = rows_with(present, name, len(states))
             if len(rows) == len(states):
                 assay.calibrate(own, counts[name], codes)
@@ -271,7 +269,7 @@ class LatentCodec(nn.Module):
         for name, assay in self.assays.items():
             yield name, cast(Assay, assay)
 
-    def _own_states(self, state: Tensor) -> dict[str, Tensor]:
+    def own_states(self, state: Tensor) -> dict[str, Tensor]:
         """Latent vector and own depth of each assay, (cells, n_latent + 1)."""
         latent, *depths = state.split([self.n_latent, *[1] * len(self.assays)], dim=1)
         own = (torch.cat([latent, depth], dim=1) for depth in depths)

@@ -54,7 +54,10 @@ class Phase:
 
 
 class Codec(Protocol):
-    """A pair of maps between counts and states (cells, n_state)."""
+    """A pair of maps between counts and states (cells, n_state).
+
+    Cells may lack assays: ``present`` says which have which.
+    """
 
     phases: Mapping[str, Phase]  # of its training, in order; the last is the denoiser's
     n_state: int
@@ -63,10 +66,12 @@ class Codec(Protocol):
     )
     zero_inflated: bool  # the denoiser predicts the parameters of zero-inflated values
 
-    def start(self, counts: Mapping[str, SparseCounts]) -> None:
+    def start(self, counts: Mapping[str, SparseCounts], present: Present = None) -> None:
         """Before training: take statistics of training cells."""
 
-    def encode(self, counts: Counts, codes: Codes = None) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, counts: Counts, codes: Codes = None, present: Present = None
+    ) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the states of cells."""
 
     def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> dict[str, Tensor]:
@@ -83,18 +88,7 @@ class Codec(Protocol):
 
 
 class TrainedCodec(Codec, Protocol):
-    """A codec with weights: it has a phase ``"codec"``, and is calibrated after it.
-
-    Cells may lack assays: ``present`` says which have which.
-    """
-
-    def start(self, counts: Mapping[str, SparseCounts], present: Present = None) -> None:
-        """Before training: take statistics of training cells."""
-
-    def encode(
-        self, counts: Counts, codes: Codes = None, present: Present = None
-    ) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the states of cells."""
+    """A codec with weights: it has a phase ``"codec"``, and is calibrated after it."""
 
     def decode(self, state: Tensor, codes: Codes = None) -> dict[str, Any]:
         """Distribution of the counts given states."""

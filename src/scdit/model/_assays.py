@@ -47,7 +47,7 @@ class AssaysMixin:
 
     @property
     def _modalities(self) -> list[Modality]:
-        return registered_modalities(self.registry, list(self.get_var_names()))
+        return registered_modalities(self.registry, self.get_var_names())
 
     def _n_features(self) -> dict[str, int]:
         """Number of features by assay."""
@@ -71,7 +71,7 @@ class AssaysMixin:
         known = joint_of(data) if isinstance(data, AnnData) else data
         if known is self.adata:
             return known
-        return joint_like(data, self.registry, list(self.get_var_names()))
+        return joint_like(data, self.registry, self.get_var_names())
 
     def _as_given(self, new: AnnData) -> AnnData | MuData:
         """New cells of all assays in the form of the training data."""

@@ -143,12 +143,11 @@ class CellsMixin(AssaysMixin):
             codes = None
             if cells.codes is not None:
                 codes = codes_on_device(cells.codes, rows, module.device)
-            present = None
+            has = None
             if cells.present is not None:
                 has = torch.from_numpy(cells.present[rows.start : rows.stop]).to(module.device)
-                present = dict(zip(module.n_features, has.unbind(1), strict=True))
-            absence = () if present is None else (present,)
-            mean, sd = module.codec.encode(counts, codes, *absence)
+            present = module.present_by_assay(has)
+            mean, sd = module.codec.encode(counts, codes, present)
             yield Encoded(rows, counts, codes, mean, sd, present)
 
     def _in_batch(

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scdit._checks import listed
+from scdit._matrix import calculable, looks_like_counts
 
 _MOST = np.iinfo(np.int32).max  # generated counts are of this type
 _MOST_PER_CELL = 1e9
@@ -92,9 +93,7 @@ def read_counts(adata: AnnData, layer: str | None) -> sp.csr_matrix:
 
     A matrix that is such already is not copied.
     """
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix.dtype in (np.bool_, np.float16, np.longdouble):  # which scipy cannot calculate with
-        matrix = matrix.astype(np.float64)
+    matrix = calculable(adata.X if layer is None else adata.layers[layer])
     return _canonical(matrix) if sp.issparse(matrix) else sp.csr_matrix(matrix)
 
 
@@ -144,13 +143,8 @@ def _elsewhere(adata: AnnData, layer: str | None) -> str:
         candidates["layer=None"] = adata.X
     if adata.raw is not None:
         candidates["adata.raw.X (use adata.raw.to_adata())"] = adata.raw.X
-    good = [name for name, matrix in candidates.items() if _looks_like_counts(matrix)]
+    good = [name for name, matrix in candidates.items() if looks_like_counts(matrix)]
     return f"; {' or '.join(good)} looks like counts" if good else ""
-
-
-def _looks_like_counts(matrix: Any) -> bool:
-    values = matrix.data if sp.issparse(matrix) else np.asarray(matrix)
-    return bool((values >= 0).all() and np.array_equal(values, np.rint(values)))
 
 
 def align_genes(adata: AnnData, genes: Sequence[str]) -> AnnData:

@@ -12,6 +12,7 @@ import torch
 from anndata import AnnData
 
 from scdit._checks import check_bool, check_class, check_int, check_rng, shown
+from scdit._columns import GENERATED
 from scdit.conditions import (
     Composition,
     LibrarySize,
@@ -26,7 +27,7 @@ from scdit.model._batches import codes_on_device, unknown_codes
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER
+from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER
 
 
 class DecodeMixin(CellsMixin):

@@ -12,6 +12,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import check_bool, check_int, check_rng
+from scdit._columns import GENERATED
 from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.conditions import (
@@ -28,7 +29,7 @@ from scdit.diffusion import KeyedNoise
 from scdit.model._assays import lengths_of_all
 from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
 from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER, SamplingMixin
+from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER, SamplingMixin
 
 # settings of a call that its cells depend on
 _IN_NAMES = ("rng", "sampler", "n_steps", "spacing", "eta", "guidance_scale")

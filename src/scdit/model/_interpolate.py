@@ -15,13 +15,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from scdit._checks import check_bool, check_int, check_rng, check_rows, did_you_mean
+from scdit._columns import GENERATED
 from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.conditions import MAX_CELLS, Category, Composition, Number, resolve_codes
 from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
-from scdit.model._sampling import GENERATED, SamplingMixin
+from scdit.model._sampling import SamplingMixin
 from scdit.nn import DROPPED
 
 End: TypeAlias = Mapping[str, str | float] | AnnData | Sequence[int] | np.ndarray

@@ -14,6 +14,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import check_class, listed, users_stacklevel
+from scdit._mudata import protein_names
 from scdit.model._counts import align_genes, check_adata, check_counts
 from scdit.model._modalities import (
     PROTEIN,
@@ -195,14 +196,12 @@ def proteins_of(adata: AnnData, key: str, names_key: str | None) -> AnnData:
     if key not in adata.obsm:
         raise KeyError(f"{key!r} is not in adata.obsm, which has {listed(adata.obsm)}")
     values = adata.obsm[key]
-    names = values.columns.astype(str) if isinstance(values, pd.DataFrame) else None
+    names = protein_names(values)
     values = values.to_numpy() if isinstance(values, pd.DataFrame) else values
     if names_key is not None:
         if names_key not in adata.uns:
             raise KeyError(f"{names_key!r} is not in adata.uns, which has {listed(adata.uns)}")
         names = pd.Index(np.asarray(adata.uns[names_key]).astype(str))
-    if names is None:
-        names = pd.Index([f"protein_{i}" for i in range(values.shape[1])])
     if len(names) != values.shape[1]:
         raise ValueError(
             f"adata.uns[{names_key!r}] has {len(names)} names for {values.shape[1]} proteins"

@@ -95,9 +95,9 @@ class PredictMixin(CellsMixin, SamplingMixin):
         noise = KeyedNoise(check_rng(rng))
         cells = self._cells("predict_modality", data, None, batch_size)
         cells = _without(cells, target, len(names), modality)
-        pool = self._pool(noise)
-        made = self._predicted(cells, target, pool, noise, n_samples, silent)
-        *draws, expected = made
+        pool = _Pool(self._pool(noise))
+        assay = self._modalities[target].assay
+        *draws, expected = self._predicted(cells, assay, pool, noise, n_samples, silent)
         obs = pd.DataFrame(index=cells.obs_names)
         return AnnData(
             draws[0],
@@ -121,21 +121,20 @@ class PredictMixin(CellsMixin, SamplingMixin):
     def _predicted(
         self,
         cells: Cells,
-        target: int,
-        pool: Tensor,
+        assay: str,
+        pool: _Pool,
         noise: KeyedNoise,
         n_samples: int,
         silent: bool,
     ) -> list[sp.csr_matrix | np.ndarray]:
         """Counts (cells, features) of each draw, then their expected value."""
-        assay = self._modalities[target].assay
         drawn: list[list] = [[] for _ in range(n_samples)]
         expected = []
         bar = progress(len(cells), "Predicting", "cell", silent)
         for part in self._encoded(cells):
             total: Tensor | float = 0.0
             for i in range(max(n_samples, _MEANS)):
-                state = self._with_depth(part, target, pool, noise, i)
+                state = self._with_depth(part, pool, noise, i)
                 if i < _MEANS:
                     total = total + self.module.codec.decode(state, part.codes)[assay].mean()
                 if i < n_samples:
@@ -146,31 +145,16 @@ class PredictMixin(CellsMixin, SamplingMixin):
         bar.close()
         return [*(sp.vstack(x, format="csr") for x in drawn), np.concatenate(expected)]
 
-    def _with_depth(
-        self, part: Encoded, target: int, pool: Tensor, noise: KeyedNoise, sample: int
-    ) -> Tensor:
+    def _with_depth(self, part: Encoded, pool: _Pool, noise: KeyedNoise, sample: int) -> Tensor:
         """A draw of the states of some cells, with depths of near states of the pool where they have none."""
-        state = part.draw(noise, sample)
-        n_latent = self.module.codec.n_latent
-        lacking = torch.stack(
-            [
-                ~has
-                for has in part.present.values()  # type: ignore[union-attr]
-            ],
-            dim=1,
-        )
-        scale = pool.std(0).clamp_min(1e-6)
+        state, n_latent = part.draw(noise, sample), self.module.codec.n_latent
+        lacking = torch.stack([~has for has in part.present.values()], dim=1)  # type: ignore[union-attr]
+        keys = noise.uniform(part.rows.start, part.rows.stop, 1, _DEPTH, sample)[:, 0]
         for pattern in torch.unique(lacking, dim=0):
             rows = (lacking == pattern).all(1)
-            known = torch.cat(
-                [torch.ones(n_latent, dtype=torch.bool, device=pattern.device), ~pattern]
-            )
-            index = NearestNeighbors(n_neighbors=_NEAR).fit((pool / scale)[:, known].cpu().numpy())
-            near = index.kneighbors((state[rows] / scale)[:, known].cpu().numpy())[1]
-            keys = noise.uniform(part.rows.start, part.rows.stop, 1, _DEPTH, sample)
-            pick = (keys[rows.cpu().numpy(), 0] * _NEAR).astype(int)
-            chosen = pool[torch.from_numpy(near[np.arange(len(near)), pick]).to(pool.device)]
-            state[rows] = torch.where(known, state[rows], chosen)
+            known = torch.cat([pattern.new_ones(n_latent), ~pattern])
+            near = pool.near(state[rows], known, keys[rows.cpu().numpy()])
+            state[rows] = torch.where(known, state[rows], near)
         return state
 
     def _drawn(
@@ -183,7 +167,43 @@ class PredictMixin(CellsMixin, SamplingMixin):
             return torch.from_numpy(numbers).to(state)
 
         codec = self.module.codec
-        return codec.assays[assay].draw(codec._own_states(state)[assay], uniform, part.codes)
+        return codec.assays[assay].draw(codec.own_states(state)[assay], uniform, part.codes)
+
+
+class _Pool:
+    """Generated states, of which those near a cell say what depths it may have.
+
+    Parameters
+    ----------
+    states
+        States (pool, n_state).
+    """
+
+    def __init__(self, states: Tensor):
+        self.states, self.scale = states, states.std(0).clamp_min(1e-6)
+        self._indexes: dict[
+            tuple[bool, ...], NearestNeighbors
+        ] = {}  # by dimensions that are known
+
+    def near(self, state: Tensor, known: Tensor, numbers: np.ndarray) -> Tensor:
+        """One of the states that are nearest to each of some others in the dimensions that are known.
+
+        Parameters
+        ----------
+        state
+            The others, (cells, n_state).
+        known
+            The dimensions, bool (n_state,).
+        numbers
+            Uniform in [0, 1), (cells,): what one is drawn with.
+        """
+        key = tuple(known.tolist())
+        if key not in self._indexes:
+            points = (self.states / self.scale)[:, known].cpu().numpy()
+            self._indexes[key] = NearestNeighbors(n_neighbors=_NEAR).fit(points)
+        near = self._indexes[key].kneighbors((state / self.scale)[:, known].cpu().numpy())[1]
+        chosen = near[np.arange(len(near)), (numbers * _NEAR).astype(int)]
+        return self.states[torch.from_numpy(chosen).to(self.states.device)]
 
 
 def _without(cells: Cells, target: int, n: int, modality: str) -> Cells:

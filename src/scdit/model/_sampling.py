@@ -29,7 +29,6 @@ from scdit.nn import dropped_code
 # purposes of random numbers: each cell's conditions and library size, the order of combined requests,
 # and what stands in for combinations that were never seen
 CONDITIONS, LIBRARY, ORDER, SEEN = 10, 11, 12, 13
-GENERATED = "scdit_generated"  # column of obs that tells generated cells from real ones
 _MAX_GUIDANCE, _MAX_STEPS = 100.0, 10_000
 _DEFAULT_STEPS = {"ab2": 8, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
 

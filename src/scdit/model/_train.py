@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from anndata import AnnData
 from scvi.data import AnnDataManager
 
@@ -192,7 +191,9 @@ class TrainMixin(AssaysMixin):
                 **trainer_kwargs,
             )
             if not self.is_trained_:
-                _start(self.module, cells)
+                module, rows = self.module, cells.train_idx
+                present = module.present_by_assay(cells.present_of(rows))
+                module.codec.start(module.by_assay(counts[rows]), present)
             runner()
             self.composition_ = self._composition(counts)
             self.run_token_ = weights_token(self.module)
@@ -214,16 +215,6 @@ class TrainMixin(AssaysMixin):
         if present is not None:
             library_size = np.where(present, library_size, np.nan)
         return {"codes": codes, "library_size": library_size}
-
-
-def _start(module: SCDiTModule, cells: CellDataModule) -> None:
-    """Let the codec take its statistics of the training cells."""
-    counts = module.by_assay(cells.counts[cells.train_idx])
-    if cells.present is None:
-        module.codec.start(counts)
-    else:
-        present = cells.present[torch.as_tensor(cells.train_idx)].unbind(1)
-        module.codec.start(counts, dict(zip(counts, present, strict=True)))
 
 
 @contextmanager

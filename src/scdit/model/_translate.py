@@ -13,6 +13,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import check_bool, check_int, check_rng, check_rows, listed
+from scdit._columns import GENERATED
 from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.conditions import (
@@ -29,7 +30,7 @@ from scdit.model._batches import Cells, codes_on_device
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, GENERATED, LIBRARY, ORDER
+from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER
 
 SOURCE = "source"  # column of obs with the names of the real cells
 _MOST_SAMPLES = 10_000  # of each cell
@@ -117,12 +118,12 @@ class TranslateMixin(CellsMixin):
         """
         n_samples = check_int("n_samples", n_samples, high=_MOST_SAMPLES)
         check_bool("silent", silent)
-        cells = self._cells("translate", adata, indices, batch_size)
-        obs, n = (
-            self._obs_of(self.adata if adata is None else self._joined(adata), indices),
-            len(cells),
-        )
-        requests = self._new_conditions(labels, batch, covariates, n, library_size)
+        data = self.adata if adata is None else self._joined(adata)
+        cells = self._cells("translate", data, indices, batch_size)
+        obs, n = self._obs_of(data, indices), len(cells)
+        requests = self._new_conditions(labels, batch, covariates)
+        wanted = self._wanted_sizes(library_size)
+        resolve_n(n, requests, lengths_of_all(wanted))
         noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
         codes = resolve_codes(
             self._conditions,
@@ -135,10 +136,8 @@ class TranslateMixin(CellsMixin):
             assay: part.sum(axis=1, dtype=np.float64).A1
             for assay, part in self.module.by_assay(cells.counts).items()
         }
-        if library_size is not None:
-            wanted = self._sizes_by_assay(library_size)
-            numbers = noise.uniform_per_cell(n, LIBRARY)
-            sizes |= self._resolved_sizes(wanted, composition, codes, numbers)
+        numbers = noise.uniform_per_cell(n, LIBRARY)
+        sizes |= self._resolved_sizes(wanted, composition, codes, numbers)
         told = {c.name: c.standardise(codes[c.name]) for c in self._conditions}
         counts = self._translated(cells, told, sizes, noise, n_samples, silent)
 
@@ -154,7 +153,7 @@ class TranslateMixin(CellsMixin):
         columns = {SOURCE: source, "scdit_sample": sample, GENERATED: True}
         settings = {
             "conditions": list(requests),
-            "library_size": "observed" if library_size is None else self._described_sizes(wanted),
+            "library_size": self._described_sizes(wanted) if wanted else "observed",
             "rng": str(noise.seed),
         }
         made = AnnData(
@@ -186,8 +185,6 @@ class TranslateMixin(CellsMixin):
         labels: Request,
         batch: Request,
         covariates: Mapping[str, Request] | None,
-        n: int,
-        library_size: LibrarySize | None,
     ) -> dict[str, Any]:
         """What is asked for, by column: one name or number, or one per cell."""
         requests = name_requests(self._conditions, labels, batch, covariates)
@@ -203,13 +200,15 @@ class TranslateMixin(CellsMixin):
                     f"{key}: give one name, or one name per cell; numbers of cells by name are for "
                     "generate()"
                 )
+        return requests
+
+    def _wanted_sizes(self, library_size: LibrarySize | None) -> dict[str, LibrarySize]:
+        """Library size of each assay that is asked for; none to keep that of each cell."""
         if isinstance(library_size, str) and library_size == "model":
             raise ValueError(
                 "library_size='model' is for generate(); leave it out to keep that of each cell"
             )
-        wanted = {} if library_size is None else self._sizes_by_assay(library_size)
-        resolve_n(n, requests, lengths_of_all(wanted))
-        return requests
+        return {} if library_size is None else self._sizes_by_assay(library_size)
 
     @torch.inference_mode()
     def _translated(

@@ -93,7 +93,7 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         return {
             "counts": self.by_assay(tensors[REGISTRY_KEYS.X_KEY]),
             "codes": codes,
-            "present": self._present(tensors),
+            "present": self.present_by_assay(tensors.get(PRESENT)),
         }
 
     @auto_move_data
@@ -116,9 +116,7 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         -------
         ``mean`` and ``sd`` (cells, n_state), and the ``codes`` that they were told.
         """
-        # a codec of one assay, which all cells have, knows nothing of absence
-        absence = () if present is None else (present,)
-        mean, sd = self.codec.encode(counts, codes, *absence)
+        mean, sd = self.codec.encode(counts, codes, present)
         return {"mean": mean, "sd": sd, "codes": codes}
 
     def _get_generative_input(
@@ -141,9 +139,10 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         generative_outputs: Mapping[str, Any],
     ) -> LossOutput:
         """Negative evidence lower bound of the codec, in nats per cell."""
-        counts, present = self.by_assay(tensors[REGISTRY_KEYS.X_KEY]), self._present(tensors)
-        absence = () if present is None else (present,)
-        reconstruction = self.codec.reconstruction_loss(counts, generative_outputs, *absence)
+        counts, present = self.by_assay(tensors[REGISTRY_KEYS.X_KEY]), tensors.get(PRESENT)
+        reconstruction = self.codec.reconstruction_loss(
+            counts, generative_outputs, self.present_by_assay(present)
+        )
         kl = self.codec.kl(**inference_outputs)
         return LossOutput(
             loss=(reconstruction + kl).mean(), reconstruction_loss=reconstruction, kl_local=kl
@@ -174,11 +173,11 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         """Columns of each assay, see :func:`by_assay`."""
         return by_assay(matrix, self.n_features)
 
-    def _present(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-        """Whether cells have each assay, bool (cells,), if a batch says so."""
-        if PRESENT not in tensors:
+    def present_by_assay(self, present: Tensor | None) -> dict[str, Tensor] | None:
+        """Columns of `present`, bool (cells, assays), by assay; None where all cells have all."""
+        if present is None:
             return None
-        return dict(zip(self.n_features, tensors[PRESENT].bool().unbind(1), strict=True))
+        return dict(zip(self.n_features, present.bool().unbind(1), strict=True))
 
 
 def by_assay(matrix: Any, n_features: Mapping[str, int]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 
 from scdit._checks import check_int, check_names, check_rng, did_you_mean, shortened
 from scdit.pl._style import GENERATED, NEUTRAL, check_axes, despine, new_axes
+from scdit.tl._effect_cells import read_effect_cells
 from scdit.tl._effect_metrics import Case, draw_split, slope
-from scdit.tl._effects import checked_cells
 from scdit.tl._genes import pearson
 
 COLUMNS = 4
@@ -95,7 +95,7 @@ def effects(
             raise ValueError("labels must have at least one cell type")
         check_axes(len(wanted), axes)
     generator = np.random.default_rng(check_rng(rng))
-    cells = checked_cells(
+    cells = read_effect_cells(
         real,
         generated,
         condition_key=condition_key,

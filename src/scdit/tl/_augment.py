@@ -13,7 +13,7 @@ from anndata import AnnData
 from pandas.api.types import is_bool_dtype, is_integer_dtype
 
 from scdit._checks import check_bool, check_class, check_int, check_rng, did_you_mean, listed
-from scdit.tl._warnings import FLAG
+from scdit._columns import GENERATED
 
 if TYPE_CHECKING:
     from scdit.model import SCDiT
@@ -90,8 +90,8 @@ def augment(
     check_class("labels_key", labels_key, str)
     if labels_key not in adata.obs:
         raise KeyError(f"{labels_key!r} is not a column of adata.obs")
-    if FLAG in adata.obs:
-        raise ValueError(f"adata.obs[{FLAG!r}] exists: these cells were augmented before")
+    if GENERATED in adata.obs:
+        raise ValueError(f"adata.obs[{GENERATED!r}] exists: these cells were augmented before")
     setup = model.registry["setup_args"]
     registered = setup["labels_key"]
     if registered != labels_key:
@@ -129,7 +129,7 @@ def augment(
     more = ad.concat(parts, join="outer", merge="first")
     if isinstance(obs[labels_key].dtype, pd.CategoricalDtype):
         more.obs[labels_key] = more.obs[labels_key].astype(obs[labels_key].dtype)
-    more.obs[FLAG] = np.repeat([False, True], [len(obs), more.n_obs - len(obs)])
+    more.obs[GENERATED] = np.repeat([False, True], [len(obs), more.n_obs - len(obs)])
     if layer is not None:
         more.layers[layer] = more.X.copy()
     return more

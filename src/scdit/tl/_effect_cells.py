@@ -12,8 +12,15 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from scdit._checks import as_text, did_you_mean, shortened, shown
-from scdit.tl._population import Population, read_generated, read_labels, read_population
+from scdit._checks import as_text, check_class, check_int, did_you_mean, shortened, shown
+from scdit.tl._population import (
+    Population,
+    check_key,
+    check_sides,
+    read_generated,
+    read_labels,
+    read_population,
+)
 from scdit.tl._warnings import warn_of_copies, warn_of_overlap, warn_of_unjudged
 
 LEAST = 5  # cells of a part
@@ -152,7 +159,7 @@ class EffectCells:
         return len(self.generated[label]) if label in self.generated else 0
 
 
-def check_value(name: str, value: Any) -> str:
+def _value(name: str, value: Any) -> str:
     """Text of a value of a column.
 
     Raises
@@ -170,23 +177,33 @@ def check_value(name: str, value: Any) -> str:
 def read_effect_cells(
     real: AnnData,
     generated: AnnData,
-    reference: AnnData | None,
+    reference: AnnData | None = None,
     *,
     condition_key: str,
-    control: str,
-    condition: str,
+    control: str | float,
+    condition: str | float,
     labels_key: str,
     layer: str | None,
     max_cells: int,
     rng: np.random.Generator,
 ) -> EffectCells:
-    """Read counts, labels and conditions of all sides, with the genes in the order of `real`.
+    """Check the arguments that name cells, and read these, with the genes in the order of `real`.
 
     Raises
     ------
     KeyError, TypeError, ValueError
         As :func:`scdit.tl.evaluate_effects`.
     """
+    check_sides(real, generated, reference)
+    for name, key in (("condition_key", condition_key), ("labels_key", labels_key)):
+        check_class(name, key, str)
+    if condition_key == labels_key:
+        raise ValueError(f"condition_key and labels_key are both {labels_key!r}: name two columns")
+    control, condition = _value("control", control), _value("condition", condition)
+    if control == condition:
+        raise ValueError(f"control and condition are both {control!r}: name two values")
+    check_key("layer", layer)
+    max_cells = check_int("max_cells", max_cells, LEAST * CONTROL_PARTS)
     genes = list(real.var_names)
     conditions = _conditions(real, "real", condition_key, control, condition)
     made = _conditions(generated, "generated", condition_key, condition)

@@ -8,16 +8,9 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from scdit._checks import check_class, check_int, check_rng
-from scdit.tl._effect_cells import (
-    CONTROL_PARTS,
-    LEAST,
-    EffectCells,
-    check_value,
-    read_effect_cells,
-)
+from scdit._checks import check_int, check_rng
+from scdit.tl._effect_cells import read_effect_cells
 from scdit.tl._effect_rows import choose_effect_metrics, effect_rows
-from scdit.tl._population import check_key, check_sides
 
 
 def evaluate_effects(
@@ -143,7 +136,7 @@ def evaluate_effects(
     chosen = choose_effect_metrics(metrics)
     n_genes = check_int("n_genes", n_genes, 3)
     generator = np.random.default_rng(check_rng(rng))
-    cells = checked_cells(
+    cells = read_effect_cells(
         real,
         generated,
         reference,
@@ -156,47 +149,3 @@ def evaluate_effects(
         rng=generator,
     )
     return pd.DataFrame(effect_rows(chosen, cells, n_genes, generator))
-
-
-def checked_cells(
-    real: AnnData,
-    generated: AnnData,
-    reference: AnnData | None = None,
-    *,
-    condition_key: str,
-    control: str | float,
-    condition: str | float,
-    labels_key: str,
-    layer: str | None,
-    max_cells: int,
-    rng: np.random.Generator,
-) -> EffectCells:
-    """Check the arguments of :func:`evaluate_effects` that name cells, and read these.
-
-    Raises
-    ------
-    KeyError, TypeError, ValueError
-        As :func:`evaluate_effects`.
-    """
-    check_sides(real, generated, reference)
-    for name, key in (("condition_key", condition_key), ("labels_key", labels_key)):
-        check_class(name, key, str)
-    if condition_key == labels_key:
-        raise ValueError(f"condition_key and labels_key are both {labels_key!r}: name two columns")
-    names = [check_value("control", control), check_value("condition", condition)]
-    if names[0] == names[1]:
-        raise ValueError(f"control and condition are both {names[0]!r}: name two values")
-    check_key("layer", layer)
-    max_cells = check_int("max_cells", max_cells, LEAST * CONTROL_PARTS)
-    return read_effect_cells(
-        real,
-        generated,
-        reference,
-        condition_key=condition_key,
-        control=names[0],
-        condition=names[1],
-        labels_key=labels_key,
-        layer=layer,
-        max_cells=max_cells,
-        rng=rng,
-    )

@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 
 from scdit._checks import check_class, did_you_mean, listed
+from scdit._matrix import calculable, looks_like_counts
 from scdit.tl._kinds import Kind
 
 _MOST = 2**31 - 1  # as of counts to train on
@@ -67,9 +68,7 @@ def read_matrix(adata: AnnData, name: str, layer: str | None, kind: Kind = "rna"
             f"{where} is of type float16, which rounds counts above {_EXACT_HALF:,}: take the "
             "counts in another type."
         )
-    if values.dtype in (np.bool_, np.float16, np.longdouble):  # scipy cannot calculate with these
-        values = values.astype(np.float64)
-    counts = sp.csr_matrix(values, copy=True)
+    counts = sp.csr_matrix(calculable(values), copy=True)
     counts.sum_duplicates()
     data = counts.data
     wrong = ~np.isfinite(data) | (data < 0) | (data != np.rint(data))
@@ -128,17 +127,7 @@ def _elsewhere(adata: AnnData, layer: str | None) -> str:
         named["layer=None"] = adata.X
     if adata.raw is not None:
         named["adata.raw.to_adata()"] = adata.raw.X
-    good = [name for name, values in named.items() if _looks_like_counts(values)]
+    good = [name for name, values in named.items() if looks_like_counts(values)]
     if good:
         return f"{' or '.join(good)} looks like counts"
     return "name their layer in `layer`, or put them in X"
-
-
-def _looks_like_counts(values: Any) -> bool:
-    if (
-        not (sp.issparse(values) or isinstance(values, np.ndarray))
-        or values.dtype.kind not in "iuf"
-    ):
-        return False
-    data = values.data if sp.issparse(values) else values
-    return bool(np.isfinite(data).all() and (data >= 0).all() and (data == np.rint(data)).all())

@@ -10,7 +10,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import check_class, did_you_mean, listed
-from scdit._mudata import make_mudata
+from scdit._mudata import make_mudata, protein_names
 
 _NAMES = "protein_names"  # of uns, as scvi-tools' data sets have it
 
@@ -64,9 +64,7 @@ def as_mudata(cells: AnnData | MuData, name: str, key: str | None) -> AnnData | 
 
 
 def _protein_names(values: Any, stored: Any) -> pd.Index:
-    if isinstance(values, pd.DataFrame):
-        return values.columns.astype(str)
-    n = values.shape[-1]
-    if stored is not None and np.ndim(stored) == 1 and len(stored) == n:
+    fits = stored is not None and np.ndim(stored) == 1 and len(stored) == values.shape[-1]
+    if fits and not isinstance(values, pd.DataFrame):
         return pd.Index(np.asarray(stored).astype(str))
-    return pd.Index([f"protein_{i}" for i in range(n)])
+    return protein_names(values)

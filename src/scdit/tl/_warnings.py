@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from scdit._checks import shortened, users_stacklevel
+from scdit._columns import GENERATED
 
 if TYPE_CHECKING:
     from scdit.tl._population import Population
     from scdit.tl._together import Together
-
-FLAG = "scdit_generated"  # column of obs that marks generated cells
 
 
 def share_of_copies(cells: Population | Together, others: Population | Together) -> float:
@@ -24,9 +23,9 @@ def share_of_copies(cells: Population | Together, others: Population | Together)
 
 def marked_generated(obs: pd.DataFrame) -> np.ndarray | None:
     """Return which cells ``obs["scdit_generated"]`` marks as generated; None without that column."""
-    if FLAG not in obs:
+    if GENERATED not in obs:
         return None
-    return np.array([value is True or value is np.True_ for value in obs[FLAG]])
+    return np.array([value is True or value is np.True_ for value in obs[GENERATED]])
 
 
 def warn_of_flags(flagged: np.ndarray | None, name: str) -> None:
@@ -35,12 +34,12 @@ def warn_of_flags(flagged: np.ndarray | None, name: str) -> None:
         return
     if name == "generated" and not flagged.all():
         _warn(
-            f"`generated` holds {int((~flagged).sum())} cells that obs[{FLAG!r}] does not mark as "
-            f"generated: take generated[generated.obs[{FLAG!r}] == True]"
+            f"`generated` holds {int((~flagged).sum())} cells that obs[{GENERATED!r}] does not mark as "
+            f"generated: take generated[generated.obs[{GENERATED!r}] == True]"
         )
     elif name != "generated" and flagged.any():
         _warn(
-            f"`{name}` holds {int(flagged.sum())} generated cells, see obs[{FLAG!r}]: take real "
+            f"`{name}` holds {int(flagged.sum())} generated cells, see obs[{GENERATED!r}]: take real "
             "cells only"
         )
 

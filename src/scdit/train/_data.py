@@ -83,12 +83,17 @@ class CellDataModule(LightningDataModule):
         """All cells, in order."""
         return _loader(self, np.arange(self.counts.shape[0]), SequentialSampler, batch_size)
 
+    def present_of(self, cells: np.ndarray | Tensor) -> Tensor | None:
+        """Whether some cells have each assay, bool (cells, assays); None where all have all."""
+        return None if self.present is None else self.present[cells]
+
     def __getitem__(self, cells: np.ndarray) -> dict[str, Tensor]:
         """Counts (cells, features), dense, and conditions (cells, 1), by the names that scvi has for them."""
         dense = torch.from_numpy(self.counts[cells].toarray().astype(np.float32, copy=False))
         codes = {name: code[cells][:, None] for name, code in self.codes.items()}
+        present = self.present_of(cells)
         batch = {REGISTRY_KEYS.X_KEY: dense, **codes}
-        return batch if self.present is None else {**batch, PRESENT: self.present[cells]}
+        return batch if present is None else {**batch, PRESENT: present}
 
 
 def _split_sizes(

@@ -46,11 +46,7 @@ def _cached(module: SCDiTModule, cells: CellDataModule) -> CachedStates:
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     own = {name: code[train] for name, code in cells.codes.items()}
     counts = module.by_assay(cells.counts[cells.train_idx])
-    if cells.present is None:
-        module.codec.calibrate(states, counts, own)
-    else:
-        present = dict(zip(counts, cells.present[train].unbind(1), strict=True))
-        module.codec.calibrate(states, counts, own, present)
+    module.codec.calibrate(states, counts, own, module.present_by_assay(cells.present_of(train)))
 
     variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
     low, high = mean[train].aminmax(dim=0)

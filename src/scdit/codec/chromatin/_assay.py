@@ -190,14 +190,7 @@ class Chromatin(CountAssay):
     def calibrate(self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None) -> None:
         """Fit a shift of each peak's log mean to training cells; no more is affordable, or needed.
 
-        Parameters
-        ----------
-        state
-            A state of each cell, (cells, n_latent + 1), on the processor.
-        counts
-            Counts of the same cells, (cells, peaks).
-        codes
-            Conditions of the same cells, (cells,) by name; None where none is known.
+        Arguments are those of :meth:`decoded_cells`.
         """
         self.clear_calibration()
         rows = np.arange(len(state))

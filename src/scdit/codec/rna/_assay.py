@@ -180,14 +180,7 @@ class RNA(CountAssay):
     def calibrate(self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None) -> None:
         """Fit regions, shapes and the map, in this order, to training cells.
 
-        Parameters
-        ----------
-        state
-            A state of each cell, (cells, n_latent + 1), on the processor.
-        counts
-            Counts of the same cells, (cells, genes).
-        codes
-            Conditions of the same cells, (cells,) by name; None where none is known.
+        Arguments are those of :meth:`decoded_cells`.
         """
         self.clear_calibration()
         cells = self.decoded_cells(state, counts, codes)

@@ -1,0 +1,27 @@
+"""Matrices that may hold counts, of any kind and type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def looks_like_counts(matrix: Any) -> bool:
+    """Whether a matrix in memory holds numbers that are finite, whole and not negative."""
+    if not (sp.issparse(matrix) or isinstance(matrix, np.ndarray)):
+        return False
+    if matrix.dtype.kind not in "iuf":
+        return False
+    values = matrix.data if sp.issparse(matrix) else matrix
+    return bool(
+        np.isfinite(values).all() and (values >= 0).all() and (values == np.rint(values)).all()
+    )
+
+
+def calculable(matrix: Any) -> Any:
+    """The matrix itself, or in double precision where scipy cannot calculate with its type."""
+    if matrix.dtype in (np.bool_, np.float16, np.longdouble):
+        return matrix.astype(np.float64)
+    return matrix
