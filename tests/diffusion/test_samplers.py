@@ -1,9 +1,11 @@
 """Samplers against closed forms: Gaussian data, for which the exact denoiser is known."""
 
+import math
+
 import pytest
 import torch
 
-from scdit.diffusion import SAMPLERS, SCHEDULES, sample, time_grid
+from scdit.diffusion import SAMPLERS, SCHEDULES, sample, sampling_path, time_grid
 
 MEAN = torch.tensor([1.0, -2.0], dtype=torch.float64)
 COVARIANCE = torch.tensor([[1.5, 0.9], [0.9, 0.8]], dtype=torch.float64)
@@ -71,9 +73,9 @@ def test_ddim_converges_to_the_probability_flow(schedule):
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
-@pytest.mark.parametrize("name", ["ab2", "heun"])
+@pytest.mark.parametrize("name", ["ab2", "ab3", "heun"])
 def test_second_order(name, schedule):
-    """Half the step, a quarter of the error."""
+    """Half the step, a quarter of the error; of ab3 too, whose first two steps are of lower order."""
     x = torch.tensor([[0.3, -1.2], [2.0, 0.5], [-0.7, 0.1]], dtype=torch.float64)
     errors = [
         (run(name, n, schedule, x=x) - probability_flow(x)).abs().max() for n in (40, 80, 160)
@@ -82,7 +84,26 @@ def test_second_order(name, schedule):
     assert errors[1] / errors[2] == pytest.approx(4, rel=0.3)
 
 
-@pytest.mark.parametrize("name", ["ab2", "euler", "heun"])
+def test_ab3_is_exact_where_the_slope_is_a_parabola():
+    """Integrated from the third step on, whatever the lengths of the steps."""
+    schedule = SCHEDULES["cosine"]
+    times = torch.tensor([1.0, 0.93, 0.7, 0.52, 0.2, 0.0], dtype=torch.float64)
+
+    def denoise(x, t):
+        c = schedule(torch.tensor(t, dtype=torch.float64))
+        angle = math.atan2(c.sigma, c.alpha)
+        slope = 2 * angle**2 - angle + 0.5  # dy / d angle = alpha eps - sigma x0
+        return -c.sigma * slope + 0 * x, c.alpha * slope + 0 * x
+
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    path = list(sampling_path("ab3", denoise, x, times, schedule, None))
+    angles = times * math.pi / 2
+    integral = 2 / 3 * angles**3 - angles**2 / 2 + 0.5 * angles
+    gained = torch.stack(path).ravel().diff()[2:]
+    torch.testing.assert_close(gained, integral.diff()[3:])
+
+
+@pytest.mark.parametrize("name", ["ab2", "ab3", "euler", "heun"])
 def test_standard_normal_data_are_not_shrunk(name):
     x = torch.tensor([[0.3, -1.2], [2.0, 0.5]], dtype=torch.float64)
     schedule = SCHEDULES["cosine"]

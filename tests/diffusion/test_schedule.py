@@ -83,7 +83,7 @@ def test_unknown_prediction_names_the_known_ones():
             function()
 
 
-@pytest.mark.parametrize("spacing", ["uniform", "quadratic", "logsnr"])
+@pytest.mark.parametrize("spacing", ["uniform", "power", "quadratic", "logsnr"])
 @pytest.mark.parametrize("n_steps", [1, 2, 7, 100, 1000])
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_grid_falls_from_noise_to_data(name, n_steps, spacing):
@@ -102,7 +102,7 @@ def test_grid_falls_from_noise_to_data(name, n_steps, spacing):
     [
         ((0, SCHEDULES["cosine"]), "at least 1"),
         ((1001, SCHEDULES["ddpm"]), "1000 steps"),
-        ((5, SCHEDULES["cosine"], "cubic"), "uniform, quadratic, logsnr"),
+        ((5, SCHEDULES["cosine"], "cubic"), "uniform, power, quadratic, logsnr"),
     ],
 )
 def test_bad_grids(arguments, message):

@@ -218,9 +218,9 @@ HOSTILE = {
         [["3"]],
     ],
     "like": ["cells", 3, pd.DataFrame({"leiden": ["3"]})],
-    "sampler": [["ab2"], 3, None, "DDIM"],
+    "sampler": [["ab2"], 3, "", "DDIM"],
     "n_steps": [0, -1, 2.5, "20", True, 10**9],
-    "spacing": ["log", 3, None],
+    "spacing": ["log", 3, ""],
     "guidance_scale": [None, "1", -1, np.nan, np.inf, 1e6, [1.0], {"leiden": "2"}, {"x": 1.0}],
     "library_size": [
         "deep", None, [[1.0]], [1.0, [2.0]], -5, np.nan, np.inf, True, ("lognormal", "a", 1),

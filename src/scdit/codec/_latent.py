@@ -49,6 +49,7 @@ class LatentCodec(nn.Module):
         # steps are cheap, and with few cells 100 passes are few of them
         "denoiser": Phase(128, ((400, 5_000), (100, 10_000)), min_steps=500, early_stopping=True),
     }
+    sampler = "ab3"
     conditions_on_library = False  # the library size is a part of the state
     zero_inflated = False
 
@@ -109,9 +110,9 @@ class LatentCodec(nn.Module):
         """Mean and standard deviation of the state given counts (cells, features) and conditions.
 
         The networks say what the counts alone tell of the latent vector; the product with the prior
-        given `codes`, see :class:`ConditionPrior`, is the posterior. Its mean, which a network finds
-        to about one standard deviation, then moves half a Newton step up the true posterior, as in
-        iterative amortised inference (Marino et al. 2018).
+        given `codes`, see :class:`ConditionPrior`, is the posterior. In training that is all. Afterwards
+        its mean, which a network finds to about one standard deviation, moves half a Newton step up the
+        true posterior, as in iterative amortised inference (Marino et al. 2018).
 
         In training a random share of each cell's counts may be hidden: a state then has to explain
         more than the counts it was made from. The depth is never hidden.
@@ -130,13 +131,13 @@ class LatentCodec(nn.Module):
             evidence = assay.evidence(assay.components(seen[name]), depths[name])
             product = _product(mean, sd, *evidence)
             mean, sd = has.only(name, product[0], mean), has.only(name, product[1], sd)
-        slope = self._likelihood_slope(mean, depths, seen, codes, present)
-        with torch.no_grad():  # a constant to the optimiser
+        if not self.training:
+            slope = self._likelihood_slope(mean, depths, seen, codes, present)
             pull = slope - (mean - prior_mean) / prior_sd**2
-            step = sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
+            mean = mean + sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
         own = [has.only(name, assay.depth(counts[name]), 0.0) for name, assay in self._each()]
         depth = torch.cat(own, dim=1)
-        state = torch.cat([mean + step, depth], dim=1)
+        state = torch.cat([mean, depth], dim=1)
         known = [has.only(name, torch.zeros_like(d), 1.0) for name, d in depths.items()]
         return state, torch.cat([sd, *known], dim=1)
 

@@ -60,6 +60,7 @@ class Codec(Protocol):
     """
 
     phases: Mapping[str, Phase]  # of its training, in order; the last is the denoiser's
+    sampler: str  # that suits its states, by its name in :data:`scdit.diffusion.SAMPLERS`
     n_state: int
     conditions_on_library: (
         bool  # the library size is told to the denoiser, and no part of the state

@@ -22,7 +22,7 @@ Denoiser = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 StepNoise = Callable[[int], Tensor]
 """Maps the number of a step to standard normal noise (cells, dims)."""
 
-SPACINGS = ("uniform", "quadratic", "logsnr")
+SPACINGS = ("uniform", "power", "quadratic", "logsnr")
 _EDGE = 1e-3  # the log-SNR grid ends this far from t = 0 and t = 1, where the log-SNR is infinite
 
 
@@ -36,8 +36,9 @@ def time_grid(n_steps: int, schedule: Schedule, spacing: str = "uniform") -> Ten
     schedule
         The schedule that will be sampled; a discrete one has its times rounded to its steps.
     spacing
-        ``"uniform"`` in t, ``"quadratic"`` (finer near the data), or ``"logsnr"`` (uniform in
-        log(alpha / sigma), with the end points added).
+        With ``u`` uniform from 1 to 0: ``"uniform"`` is t = u, ``"power"`` t = u^(5/4), ``"quadratic"``
+        t = u^2, each finer near the data than the one before; ``"logsnr"`` is uniform in
+        log(alpha / sigma), with the end points added.
 
     Raises
     ------
@@ -55,6 +56,8 @@ def time_grid(n_steps: int, schedule: Schedule, spacing: str = "uniform") -> Ten
     u = torch.linspace(1, 0, n_steps + 1, dtype=torch.float64)
     if spacing == "uniform":
         t = u
+    elif spacing == "power":
+        t = u**1.25
     elif spacing == "quadratic":
         t = u**2
     elif spacing == "logsnr":
@@ -136,7 +139,7 @@ def euler(
     denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
 ) -> Iterator[Tensor]:
     """First order on the probability flow (:func:`ab2` without its memory)."""
-    yield from _angular(denoise, x, times, schedule, memory=False)
+    yield from _angular(denoise, x, times, schedule, order=1)
 
 
 def ab2(
@@ -149,22 +152,33 @@ def ab2(
     :math:`dy / d\theta = \cos\theta\, \epsilon - \sin\theta\, x_0`, which vanishes for standard
     normal data: no step shrinks it, as steps of ddim do.
     """
-    yield from _angular(denoise, x, times, schedule, memory=True)
+    yield from _angular(denoise, x, times, schedule, order=2)
+
+
+def ab3(
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, noise: StepNoise
+) -> Iterator[Tensor]:
+    """Three-step Adams-Bashforth: :func:`ab2` with one more slope in its memory, at the same cost."""
+    yield from _angular(denoise, x, times, schedule, order=3)
 
 
 def _angular(
-    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, memory: bool
+    denoise: Denoiser, x: Tensor, times: Tensor, schedule: Schedule, order: int
 ) -> Iterator[Tensor]:
-    earlier: tuple[Tensor, float] | None = None  # the last slope and step
+    """Steps along the integral of the polynomial through the last `order` slopes, in Newton's form."""
+    slopes: list[Tensor] = []  # of this and earlier steps, the latest first
+    steps: list[float] = []
     for _, t, now, _, after in _steps(times, schedule):
         x0, eps = denoise(x, t)
-        slope = _slope(x0, eps, now)
-        step = _angle(after) - _angle(now)
-        direction = slope
-        if earlier is not None:
-            direction = slope + 0.5 * step / earlier[1] * (slope - earlier[0])
-        if memory:
-            earlier = slope, step
+        slopes = [_slope(x0, eps, now), *slopes[: order - 1]]
+        steps = [_angle(after) - _angle(now), *steps[: order - 1]]
+        step, direction = steps[0], slopes[0]
+        if len(slopes) > 1:
+            direction = direction + 0.5 * step / steps[1] * (slopes[0] - slopes[1])
+        if len(slopes) > 2:
+            bend = (slopes[0] - slopes[1]) / steps[1] - (slopes[1] - slopes[2]) / steps[2]
+            bend = bend / (steps[1] + steps[2])
+            direction = direction + step * (step / 3 + steps[1] / 2) * bend
         x = (x / _radius(now) + step * direction) * _radius(after)
         yield x
 
@@ -229,6 +243,7 @@ def _posterior_variance(now: Coefficients, after: Coefficients) -> float:
 
 SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {
     "ab2": ab2,
+    "ab3": ab3,
     "ddim": ddim,
     "ddpm": ddpm,
     "dpmpp_2m": dpmpp_2m,

@@ -29,7 +29,7 @@ from scdit.diffusion import KeyedNoise
 from scdit.model._assays import lengths_of_all
 from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
 from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER, SamplingMixin
+from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER, SamplingMixin, default_spacing
 
 # settings of a call that its cells depend on
 _IN_NAMES = ("rng", "sampler", "n_steps", "spacing", "eta", "guidance_scale")
@@ -53,9 +53,9 @@ class GenerateMixin(SamplingMixin):
         covariates: Mapping[str, Request] | None = None,
         conditions: pd.DataFrame | None = None,
         like: AnnData | MuData | None = None,
-        sampler: str = "ab2",
+        sampler: str | None = None,
         n_steps: int | None = None,
-        spacing: str = "uniform",
+        spacing: str | None = None,
         eta: float | None = None,
         guidance_scale: float | Mapping[str, float] = 1.0,
         library_size: LibrarySize | Mapping[str, LibrarySize] = "model",
@@ -83,15 +83,17 @@ class GenerateMixin(SamplingMixin):
         like
             Cells whose conditions are taken, one new cell for each; all must be in its ``obs``.
         sampler
-            ``"ab2"`` (second order, the most accurate for its cost), ``"dpmpp_2m"``, ``"heun"``,
-            ``"euler"``, ``"ddim"`` or ``"ddpm"``, see :mod:`scdit.diffusion`.
+            ``"ab3"`` (the most accurate for its cost), ``"ab2"``, ``"dpmpp_2m"``, ``"heun"``,
+            ``"euler"``, ``"ddim"`` or ``"ddpm"``, see :mod:`scdit.diffusion`. None for ``"ab3"``, and for
+            ``"ab2"`` with the expression codec, whose zeros it follows better.
         n_steps
             Number of steps; each costs one call of the network per cell, two with heun. None for
-            8 with ab2, 20 with dpmpp_2m and heun, 100 with euler and ddim, 250 with ddpm. Few steps of ddim
-            narrow the distribution: by 2.5% at 50 steps, 12% at 10.
+            6 with ab3 (8 with guidance), 8 with ab2, 20 with dpmpp_2m and heun, 100 with euler and ddim, 250
+            with ddpm. Few steps of ddim narrow the distribution: by 2.5% at 50 steps, 12% at 10.
         spacing
-            Where the steps lie: ``"uniform"`` in time, ``"quadratic"`` (finer near the data) or
-            ``"logsnr"`` (uniform in the logarithm of the signal-to-noise ratio).
+            Where the steps lie: ``"uniform"`` in time, ``"power"`` (slightly finer near the data),
+            ``"quadratic"`` (finer there) or ``"logsnr"`` (uniform in the logarithm of the signal-to-noise
+            ratio). None for ``"power"`` with ab3, and ``"uniform"`` with the others.
         eta
             Noise added by ddim, 0 (default) to 1 (as much as ddpm).
         guidance_scale
@@ -203,7 +205,7 @@ class GenerateMixin(SamplingMixin):
             "version": _version(),
             **options,
             "n_steps": len(times) - 1,
-            "spacing": spacing,
+            "spacing": spacing or default_spacing(options["sampler"]),
             "guidance_scale": dict(guidance_scale)
             if isinstance(guidance_scale, Mapping)
             else float(guidance_scale),

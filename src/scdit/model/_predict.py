@@ -109,7 +109,7 @@ class PredictMixin(CellsMixin, SamplingMixin):
 
     def _pool(self, noise: KeyedNoise) -> Tensor:
         """States (pool, n_state) of new cells, composed as the training cells are."""
-        times, options = self._sampling_options("ab2", None, "uniform", None, 1.0)
+        times, options = self._sampling_options()
         composition = Composition(**self.composition_)
         numbers = noise.uniform_per_cell(_POOL, _POOLED)
         rows = composition.draw({}, numbers)

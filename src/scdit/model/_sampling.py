@@ -30,7 +30,16 @@ from scdit.nn import dropped_code
 # and what stands in for combinations that were never seen
 CONDITIONS, LIBRARY, ORDER, SEEN = 10, 11, 12, 13
 _MAX_GUIDANCE, _MAX_STEPS = 100.0, 10_000
-_DEFAULT_STEPS = {"ab2": 8, "dpmpp_2m": 20, "heun": 20, "euler": 100, "ddim": 100, "ddpm": 250}
+_DEFAULT_STEPS = {
+    "ab3": 6,
+    "ab2": 8,
+    "dpmpp_2m": 20,
+    "heun": 20,
+    "euler": 100,
+    "ddim": 100,
+    "ddpm": 250,
+}
+_GUIDED_STEPS = {"ab3": 8}  # the flow bends more
 
 
 class SamplingMixin(AssaysMixin):
@@ -50,7 +59,7 @@ class SamplingMixin(AssaysMixin):
         labels: Request = None,
         batch: Request = None,
         covariates: Mapping[str, Request] | None = None,
-        sampler: str = "ab2",
+        sampler: str | None = None,
         n_steps: int | None = None,
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
     ) -> tuple[np.ndarray, pd.DataFrame]:
@@ -76,7 +85,7 @@ class SamplingMixin(AssaysMixin):
         ValueError
             As in :meth:`generate`, or if there are fewer steps than frames.
         """
-        times, options = self._sampling_options(sampler, n_steps, "uniform", None, 1.0)
+        times, options = self._sampling_options(sampler, n_steps)
         check_int("n_frames", n_frames, 2, len(times))
         requests = name_requests(self._conditions, labels, batch, covariates)
         n = resolve_n(n, requests)
@@ -100,23 +109,28 @@ class SamplingMixin(AssaysMixin):
 
     def _sampling_options(
         self,
-        sampler: str,
-        n_steps: int | None,
-        spacing: str,
-        eta: float | None,
-        guidance_scale: float | Mapping[str, float],
+        sampler: str | None = None,
+        n_steps: int | None = None,
+        spacing: str | None = None,
+        eta: float | None = None,
+        guidance_scale: float | Mapping[str, float] = 1.0,
     ) -> tuple[torch.Tensor, dict[str, Any]]:
         """Time grid and checked settings of the sampler, by the names the module knows."""
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
+        sampler = self.module.codec.sampler if sampler is None else sampler
         check_choice("sampler", sampler, sampler_names())
+        spacing = default_spacing(sampler) if spacing is None else spacing
         check_choice("spacing", spacing, SPACINGS)
-        n_steps = _DEFAULT_STEPS.get(sampler, 50) if n_steps is None else n_steps
+        guidance = self._guidance(guidance_scale)
+        if n_steps is None:
+            guided = guidance != 1.0
+            n_steps = (_GUIDED_STEPS if guided else {}).get(sampler, _DEFAULT_STEPS[sampler])
         n_steps = check_int("n_steps", n_steps, high=_MAX_STEPS)
         self.module.eval()
         return time_grid(n_steps, self.module.schedule, spacing), {
             "sampler": sampler,
-            "guidance_scale": self._guidance(guidance_scale),
+            "guidance_scale": guidance,
             **_eta_option(sampler, eta),
         }
 
@@ -183,6 +197,11 @@ class SamplingMixin(AssaysMixin):
                 f"guidance_scale names {sorted(unknown)}; registered: {', '.join(name_of) or 'none'}"
             )
         return {name: float(scale.get(key, 1.0)) for key, name in name_of.items()}
+
+
+def default_spacing(sampler: str) -> str:
+    """Where the steps of a sampler lie, unless the user says otherwise."""
+    return "power" if sampler == "ab3" else "uniform"
 
 
 def _eta_option(sampler: str, eta: float | None) -> dict[str, float]:

@@ -205,7 +205,7 @@ class DiffusionMixin(nn.Module):
         noise: KeyedNoise,
         times: Tensor,
         *,
-        sampler: str = "ab2",
+        sampler: str = "ab3",
         guidance_scale: float | Mapping[str, float] = 1.0,
         **options: float,
     ) -> Iterator[Tensor]:
