@@ -160,7 +160,8 @@ def _read_mudata(mdata: MuData, model: SCDiT, layer: str | None) -> RealCells:
         raise ValueError(
             f"adata lacks the modality {listed(missing)} of the model; it has {listed(mdata.mod)}"
         )
-    mdata = mdata.copy() if mdata.is_view else mdata
+    if mdata.is_view:
+        mdata = make_mudata({name: part.copy() for name, part in mdata.mod.items()}, mdata.obs)
     joint = joint_like(mdata, model.registry, model.get_var_names())  # which checks everything
     parts, layers = {}, {}
     for assay, name in names.items():
