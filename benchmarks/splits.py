@@ -18,6 +18,7 @@ def split(
     test_fraction: float = 0.2,
     n_top_genes: int | None = None,
     drop_labels: Sequence[str] = (),
+    hold_out: str | None = None,
 ) -> tuple[AnnData, AnnData]:
     """Return training and test cells; the same seed gives the same split on every machine.
 
@@ -39,6 +40,9 @@ def split(
         a count are dropped.
     drop_labels
         Labels whose cells are left out, such as "unassigned".
+    hold_out
+        Column of `obs`, such as donors, of whose values `test_fraction` are for testing, with all of
+        their cells; in the place of a share of every label.
     """
     labels = adata.obs[labels_key].astype(str).to_numpy()
     names, sizes = np.unique(labels, return_counts=True)
@@ -50,7 +54,11 @@ def split(
     labels = adata.obs[labels_key].astype(str).to_numpy()
     rng = np.random.default_rng(seed)
     is_test = np.zeros(adata.n_obs, dtype=bool)
-    for label in np.unique(labels):
+    if hold_out is not None:
+        groups = adata.obs[hold_out].astype(str).to_numpy()
+        names = rng.permutation(np.unique(groups))
+        is_test = np.isin(groups, names[: max(1, round(test_fraction * len(names)))])
+    for label in np.unique(labels) if hold_out is None else ():
         cells = rng.permutation(np.flatnonzero(labels == label))
         is_test[cells[: max(1, round(test_fraction * len(cells)))]] = True
 
