@@ -39,7 +39,7 @@ import scdit
 ASSAYS = {"rna": "rna_layer", "prot": "protein_layer", "atac": "atac_layer"}
 # a forest on log counts of all proteins, or on components
 FORESTS = {"rna": "c2st_rf_pca", "prot": "c2st_rf_genes", "atac": "c2st_rf_pca"}
-OF_ONE = ("c2st_rf_pca", "c2st_rf_genes", "c2st_lr_genes", "detected_genes_ks")
+OF_ONE = ("c2st_rf_pca", "c2st_rf_genes", "detected_genes_ks")
 JOINT = ("joint_rf", "cca_within", "cross_rmse")
 COLUMNS = {
     "rna_rf": "RF, RNA", "prot_rf": "RF, proteins", "atac_rf": "RF, chromatin", "joint_rf": "RF, joint",
@@ -141,6 +141,7 @@ def generated(
             found.append(values)
             floors += [floor] if isinstance(made, MuData) else []
         rows.append({"row": row, **_mean(found), **costs})
+        print(rows[-1], flush=True)
     broken, of_floor = [], []
     for i in range(args.draws):
         rng = np.random.default_rng(1000 * args.seed + i)
