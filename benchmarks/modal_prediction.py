@@ -10,7 +10,7 @@ from scipy.stats import kstest, spearmanr
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
 from sklearn.neighbors import KNeighborsRegressor
-from splits import _variability
+from splits import variability
 from unseen import log_expression
 
 import scdit
@@ -55,7 +55,7 @@ def pit_distance(real: np.ndarray, draws: np.ndarray, rng: np.random.Generator) 
 
 def regressions(train: MuData, test: MuData) -> Mapping[str, np.ndarray]:
     """Log proteins (cells, proteins) that regressions on log expression of genes predict."""
-    genes = np.sort(_variability(sp.csr_matrix(train["rna"].X)).argsort()[-N_GENES:])
+    genes = np.sort(variability(sp.csr_matrix(train["rna"].X)).argsort()[-N_GENES:])
     known, new = (log_expression(side["rna"])[:, genes] for side in (train, test))
     target = np.log1p(dense(train["prot"].X))
     pca = PCA(N_PCS, random_state=0).fit(known)

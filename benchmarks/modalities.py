@@ -45,7 +45,7 @@ COLUMNS = {
     "rna_rf": "RF, RNA", "prot_rf": "RF, proteins", "atac_rf": "RF, chromatin", "joint_rf": "RF, joint",
     "cca_within": "CCA within labels", "cross_rmse": "RMSE of cross-correlations",
     "rna_detected_ks": "detected genes, KS", "prot_detected_ks": "detected proteins, KS",
-    "atac_detected_ks": "detected peaks, KS", "protein_ks": "KS of a protein",
+    "atac_detected_ks": "detected peaks, KS", "protein_ks": "KS per protein, median",
     "train_cpu_s": "train, CPU s", "ms_per_cell": "CPU ms/cell",
 }  # fmt: skip
 PREDICTED = {"pearson": "Pearson", "spearman": "Spearman", "pit_ks": "PIT, KS"}

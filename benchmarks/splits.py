@@ -64,13 +64,13 @@ def split(
 
     genes = np.flatnonzero(adata.X[~is_test].getnnz(axis=0) >= MIN_GENE_CELLS)
     if n_top_genes is not None and n_top_genes < len(genes):
-        genes = np.sort(genes[_variability(adata.X[~is_test][:, genes]).argsort()[-n_top_genes:]])
+        genes = np.sort(genes[variability(adata.X[~is_test][:, genes]).argsort()[-n_top_genes:]])
     adata = adata[:, genes]
     kept = adata.X.getnnz(axis=1) > 0
     return adata[~is_test & kept].copy(), adata[is_test & kept].copy()
 
 
-def _variability(counts: sp.csr_matrix) -> np.ndarray:
+def variability(counts: sp.csr_matrix) -> np.ndarray:
     """Variance over (mean + 0.01) of the log of counts per 10,000, per gene."""
     scale = 1e4 / np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1)
     log = sp.csr_matrix(sp.diags_array(scale) @ counts).log1p()
