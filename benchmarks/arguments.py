@@ -17,6 +17,7 @@ def data_parser(doc: str | None, *, hvg: int | None = None) -> argparse.Argument
     parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
     parser.add_argument(
         "--hvg",
+        "--genes",
         type=int,
         default=hvg,
         metavar="N",

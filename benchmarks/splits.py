@@ -18,6 +18,7 @@ def split(
     test_fraction: float = 0.2,
     n_top_genes: int | None = None,
     drop_labels: Sequence[str] = (),
+    hold_out: str | None = None,
 ) -> tuple[AnnData, AnnData]:
     """Return training and test cells; the same seed gives the same split on every machine.
 
@@ -39,6 +40,9 @@ def split(
         a count are dropped.
     drop_labels
         Labels whose cells are left out, such as "unassigned".
+    hold_out
+        Column of `obs`, such as donors, of whose values `test_fraction` are for testing, with all of
+        their cells; in the place of a share of every label.
     """
     labels = adata.obs[labels_key].astype(str).to_numpy()
     names, sizes = np.unique(labels, return_counts=True)
@@ -50,19 +54,23 @@ def split(
     labels = adata.obs[labels_key].astype(str).to_numpy()
     rng = np.random.default_rng(seed)
     is_test = np.zeros(adata.n_obs, dtype=bool)
-    for label in np.unique(labels):
+    if hold_out is not None:
+        groups = adata.obs[hold_out].astype(str).to_numpy()
+        names = rng.permutation(np.unique(groups))
+        is_test = np.isin(groups, names[: max(1, round(test_fraction * len(names)))])
+    for label in np.unique(labels) if hold_out is None else ():
         cells = rng.permutation(np.flatnonzero(labels == label))
         is_test[cells[: max(1, round(test_fraction * len(cells)))]] = True
 
     genes = np.flatnonzero(adata.X[~is_test].getnnz(axis=0) >= MIN_GENE_CELLS)
     if n_top_genes is not None and n_top_genes < len(genes):
-        genes = np.sort(genes[_variability(adata.X[~is_test][:, genes]).argsort()[-n_top_genes:]])
+        genes = np.sort(genes[variability(adata.X[~is_test][:, genes]).argsort()[-n_top_genes:]])
     adata = adata[:, genes]
     kept = adata.X.getnnz(axis=1) > 0
     return adata[~is_test & kept].copy(), adata[is_test & kept].copy()
 
 
-def _variability(counts: sp.csr_matrix) -> np.ndarray:
+def variability(counts: sp.csr_matrix) -> np.ndarray:
     """Variance over (mean + 0.01) of the log of counts per 10,000, per gene."""
     scale = 1e4 / np.maximum(np.asarray(counts.sum(axis=1)).ravel(), 1)
     log = sp.csr_matrix(sp.diags_array(scale) @ counts).log1p()

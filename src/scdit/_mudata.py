@@ -21,7 +21,7 @@ def protein_names(values: pd.DataFrame | np.ndarray) -> pd.Index:
 
 
 def make_mudata(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
-    """Return a MuData of modalities with the same cells.
+    """Return a MuData of modalities.
 
     Before version 0.4, mudata copies the columns of modalities into ``mdata.obs``, as
     ``rna:cell_type``, and warns that it will not any more. Here no version does.
@@ -31,7 +31,7 @@ def make_mudata(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     parts
         The modalities; they become parts of the MuData as they are.
     obs
-        Shared columns of the cells.
+        Shared columns of the cells, in their order: of all that a modality has.
     """
     set_options = getattr(mudata, "set_options", None)  # until 0.3
     with (
@@ -40,5 +40,7 @@ def make_mudata(parts: Mapping[str, AnnData], obs: pd.DataFrame) -> MuData:
     ):
         warnings.simplefilter("ignore")  # of pandas, about code of mudata
         mdata = MuData(dict(parts))
+        if not mdata.obs_names.equals(obs.index):  # as where cells lack a modality
+            mdata = mdata[list(obs.index)].copy()
         mdata.obs = obs.copy()
     return mdata

@@ -189,6 +189,33 @@ def test_cells_that_lack_a_modality():
     assert (new["prot"].X.sum(1) > 0).all()
 
 
+def test_a_translated_cell_without_proteins_gets_a_depth_of_its_own(model):
+    """Not the total of counts that it does not have, which is 0."""
+    given, n = citeseq(200, rng=4), 200
+    lacking = given.obs_names[: n // 2]
+    wish = {"covariates": {"condition": "stimulated"}, "rng": 0, "silent": True}
+    mosaic = without_some(given, "prot", lacking)
+    mosaic.obs = given.obs.loc[mosaic.obs_names]
+    order = mosaic.obs_names.get_indexer(given.obs_names)
+    made = model.translate(mosaic, **wish)
+    assert list(made.obs["source"]) == list(mosaic.obs_names)
+    genes, proteins = (dense(made[name].X).sum(1)[order] for name in ("rna", "prot"))
+    real_genes, real_proteins = (dense(given[name].X).sum(1) for name in ("rna", "prot"))
+    lack, have = slice(0, n // 2), slice(n // 2, n)
+    # depths of proteins vary as they do in real cells, where a cell has none and where it has
+    for rows in (lack, have):
+        assert np.log(proteins[rows]).mean() == pytest.approx(
+            np.log(real_proteins).mean(), abs=0.3
+        )
+        assert np.log(proteins[rows]).std() > 0.3 * np.log(real_proteins).std()
+    assert np.corrcoef(np.log(proteins[have]), np.log(real_proteins[have]))[0, 1] > 0.9
+    # those of genes are the cell's own in all
+    assert np.corrcoef(np.log(genes), np.log(real_genes))[0, 1] > 0.9
+    # a depth that is asked for is that of all
+    deep = model.translate(mosaic, library_size={"prot": 5000}, **wish)["prot"]
+    np.testing.assert_allclose(dense(deep.X).sum(1)[order][lack].mean(), 5000, rtol=0.1)
+
+
 @pytest.mark.parametrize(
     "names", [{"atac_layer": "atac"}, {"rna_layer": "rna", "atac_layer": "atac"}]
 )

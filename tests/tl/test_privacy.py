@@ -55,7 +55,7 @@ def test_bad_input():
         audit(cells(60, 3), train, train.copy(), donor_key="donor")
     with pytest.raises(ValueError, match="holdout has 5 cells"):
         audit(cells(60, 3), train, holdout[:5].copy())
-    with pytest.raises(TypeError, match="train must be an AnnData, got str"):
+    with pytest.raises(TypeError, match="train must be an AnnData or MuData, got str"):
         audit(cells(60, 3), "train", holdout)
     logs = cells(60, 3)
     logs.X = np.log1p(logs.X)

@@ -181,11 +181,15 @@ class LatentCodec(nn.Module):
         return {name: assay.decode(own[name], codes) for name, assay in self._each()}
 
     def with_library_size(self, state: Tensor, library_size: Mapping[str, Tensor]) -> Tensor:
-        """States (cells, n_state) with library sizes (cells,) of some assays in place of their own."""
+        """States (cells, n_state) with library sizes (cells,) of some assays in place of their own.
+
+        A cell whose library size is NaN keeps its own.
+        """
         latent, *depths = state.split([self.n_latent, *[1] * len(self.assays)], dim=1)
         for i, (name, assay) in enumerate(self._each()):
             if name in library_size:
-                depths[i] = assay.depth_of_size(library_size[name])
+                given = assay.depth_of_size(library_size[name])
+                depths[i] = torch.where(given.isnan(), depths[i], given)
         return torch.cat([latent, *depths], dim=1)
 
     def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> dict[str, Tensor]:

@@ -82,7 +82,7 @@ class Codec(Protocol):
         """What else generated cells have beside counts."""
 
     def with_library_size(self, state: Tensor, library_size: Mapping[str, Tensor]) -> Tensor:
-        """States with library sizes (cells,) of some assays in place of their own."""
+        """States with library sizes (cells,) of some assays in place of their own, NaN to keep it."""
 
     def normalisation(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """Centre and scale of the diffusion's space, given moments of the states."""

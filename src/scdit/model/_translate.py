@@ -81,7 +81,8 @@ class TranslateMixin(CellsMixin):
             Positions or a mask of the cells to translate; None for all.
         library_size
             Expected total counts per cell: None for those that each cell has, or a number, one number
-            per cell, ``"empirical"`` or ``("lognormal", mean, sd)``, as in :meth:`generate`.
+            per cell, ``"empirical"`` or ``("lognormal", mean, sd)``, as in :meth:`generate`. That of a
+            modality that a cell lacks is drawn.
         rng
             Seed or generator. One seed gives the same cells in batches of any size.
         batch_size
@@ -132,10 +133,7 @@ class TranslateMixin(CellsMixin):
             noise.uniform_per_cell(n, CONDITIONS),
             noise.generator(ORDER),
         )
-        sizes = {
-            assay: part.sum(axis=1, dtype=np.float64).A1
-            for assay, part in self.module.by_assay(cells.counts).items()
-        }
+        sizes = self._own_sizes(cells)
         numbers = noise.uniform_per_cell(n, LIBRARY)
         sizes |= self._resolved_sizes(wanted, composition, codes, numbers)
         told = {c.name: c.standardise(codes[c.name]) for c in self._conditions}
@@ -163,6 +161,15 @@ class TranslateMixin(CellsMixin):
             uns={"scdit": settings},
         )
         return self._as_given(made)
+
+    def _own_sizes(self, cells: Cells) -> dict[str, np.ndarray]:
+        """Total counts (cells,) by assay, NaN of cells that lack it: their depth is drawn."""
+        sizes = {}
+        for i, (assay, part) in enumerate(self.module.by_assay(cells.counts).items()):
+            total = part.sum(axis=1, dtype=np.float64).A1
+            has = True if cells.present is None else cells.present[:, i]
+            sizes[assay] = np.where(has, total, np.nan)
+        return sizes
 
     def _obs_of(self, adata: AnnData, indices: Sequence[int] | np.ndarray | None) -> pd.DataFrame:
         """The registered columns of the cells, all of which must be there."""

@@ -21,8 +21,9 @@ from scdit.pl._style import GENERATED, REAL, check_axes, label_colors, new_axes,
 from scdit.tl._features import fit_features
 from scdit.tl._joint_metrics import JOINT
 from scdit.tl._modal_sides import check_all_sides
-from scdit.tl._modalities import Modalities, read_modalities
+from scdit.tl._modalities import Modalities
 from scdit.tl._population import Population, check_key, read_column, read_labels, read_pair
+from scdit.tl._read_modalities import read_modalities
 
 _MAX_LABELS = 20  # a column of more different whole numbers has a colour scale
 Basis = Literal["umap", "pca"]

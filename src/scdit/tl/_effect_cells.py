@@ -12,11 +12,10 @@ import scipy.sparse as sp
 from anndata import AnnData
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from scdit._checks import as_text, check_class, check_int, did_you_mean, shortened, shown
+from scdit._checks import as_text, check_int, did_you_mean, shortened, shown
+from scdit.tl._kinds import Kind
 from scdit.tl._population import (
     Population,
-    check_key,
-    check_sides,
     read_generated,
     read_labels,
     read_population,
@@ -186,31 +185,28 @@ def read_effect_cells(
     layer: str | None,
     max_cells: int,
     rng: np.random.Generator,
+    kind: Kind = "rna",
 ) -> EffectCells:
-    """Check the arguments that name cells, and read these, with the genes in the order of `real`.
+    """Check what the cells are chosen by, and read them, with the genes in the order of `real`.
 
     Raises
     ------
     KeyError, TypeError, ValueError
         As :func:`scdit.tl.evaluate_effects`.
     """
-    check_sides(real, generated, reference)
-    for name, key in (("condition_key", condition_key), ("labels_key", labels_key)):
-        check_class(name, key, str)
     if condition_key == labels_key:
         raise ValueError(f"condition_key and labels_key are both {labels_key!r}: name two columns")
     control, condition = _value("control", control), _value("condition", condition)
     if control == condition:
         raise ValueError(f"control and condition are both {control!r}: name two values")
-    check_key("layer", layer)
     max_cells = check_int("max_cells", max_cells, LEAST * CONTROL_PARTS)
     genes = list(real.var_names)
     conditions = _conditions(real, "real", condition_key, control, condition)
     made = _conditions(generated, "generated", condition_key, condition)
-    cells = read_population(real, "real", labels_key=labels_key, layer=layer)
-    new = read_generated(generated, genes=genes, labels_key=labels_key, layer=layer).take(
-        made == condition
-    )
+    cells = read_population(real, "real", labels_key=labels_key, layer=layer, kind=kind)
+    new = read_generated(
+        generated, genes=genes, labels_key=labels_key, layer=layer, kind=kind
+    ).take(made == condition)
     held_out = cells.take(conditions == condition)
     sides = [side.names for side in (held_out, new)]
     if not set(sides[0]) & set(sides[1]):
@@ -225,7 +221,7 @@ def read_effect_cells(
     if reference is not None:
         known = _conditions(reference, "reference", condition_key, control, condition)
         training = read_population(
-            reference, "reference", genes=genes, labels_key=labels_key, layer=layer
+            reference, "reference", genes=genes, labels_key=labels_key, layer=layer, kind=kind
         )
         warn_of_overlap(held_out, training.take(known == condition), "real", "reference")
         pool = {
@@ -267,7 +263,7 @@ def _some(cells: Population, rows: np.ndarray, most: int, rng: np.random.Generat
     """At most so many of the cells at `rows`."""
     if len(rows) > most:
         rows = np.sort(rng.choice(rows, most, replace=False))
-    return Cells(cells.counts[rows])
+    return Cells(cells.counts[rows], kind=cells.kind)
 
 
 def _conditions(adata: AnnData, name: str, key: str, *values: str) -> np.ndarray:

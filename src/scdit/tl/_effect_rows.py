@@ -27,6 +27,7 @@ from scdit.tl._effect_metrics import (
     Split,
     draw_split,
 )
+from scdit.tl._kinds import FEATURES, Kind
 from scdit.tl._population import ALL
 
 NAN = float("nan")
@@ -37,20 +38,21 @@ Row = dict[str, Any]
 Metric = EffectMetric | ChallengeMetric
 
 
-def choose_effect_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Return the metrics named, or all.
+def choose_effect_metrics(names: Sequence[str] | None, kind: Kind = "rna") -> list[Metric]:
+    """Return the metrics named, or all that there are for this kind of counts.
 
     Raises
     ------
     TypeError
         If it is no list of names.
     ValueError
-        If one is unknown, or there is none.
+        If one is unknown or for genes only, or there is none.
     """
     known: dict[str, Metric] = {metric.name: metric for metric in EFFECT_METRICS}
     known |= {metric.name: metric for metric in CHALLENGE}
+    for_genes = [] if kind == "rna" else [metric.name for metric in CHALLENGE]
     if names is None:
-        return list(known.values())
+        return [metric for name, metric in known.items() if name not in for_genes]
     chosen = dict.fromkeys(check_names("metrics", names))
     if not chosen:
         raise ValueError("metrics must be a list of at least one name, for example ['lfc_r']")
@@ -59,6 +61,10 @@ def choose_effect_metrics(names: Sequence[str] | None) -> list[Metric]:
             raise ValueError(
                 f"metrics has the unknown name {name!r}. There are: {', '.join(known)}"
                 + did_you_mean(name, known)
+            )
+        if name in for_genes:
+            raise ValueError(
+                f"metrics has {name!r}, which is for genes only; this modality counts {FEATURES[kind]}"
             )
     return [known[name] for name in chosen]
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 
-from scdit._checks import check_int, check_rng
+from scdit._checks import check_class, check_int, check_rng
 from scdit.tl._effect_cells import read_effect_cells
 from scdit.tl._effect_rows import choose_effect_metrics, effect_rows
+from scdit.tl._modal_sides import check_all_sides, take_modality
+from scdit.tl._population import check_key
 
 
 def evaluate_effects(
-    real: AnnData,
-    generated: AnnData,
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
     *,
     condition_key: str,
     control: str | float,
     condition: str | float,
     labels_key: str,
-    reference: AnnData | None = None,
+    reference: AnnData | MuData | None = None,
     layer: str | None = None,
     metrics: Sequence[str] | None = None,
     n_genes: int = 100,
     max_cells: int = 3000,
     rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+    modality: str | None = None,
+    assays: Mapping[str, str] | None = None,
+    protein_expression_obsm_key: str | None = None,
 ) -> pd.DataFrame:
     r"""Compare the generated effect of a condition on each cell type with the real effect.
 
@@ -40,6 +46,10 @@ def evaluate_effects(
     from predictions is not that of the truth: their common noise would look like agreement. Values
     are means over 10 such cuts. Generated cells are subsampled to the size of the floor.
 
+    Of MuData objects, one modality is compared, on all cells that have it. In place of the log
+    expression of genes it has :math:`\log(1 + \text{counts})` of proteins, or :math:`\log(1 + 10^4 /
+    \text{open peaks of the cell})` of open peaks and 0 of others.
+
     Parameters
     ----------
     real
@@ -48,7 +58,8 @@ def evaluate_effects(
         Generated cells with at least the genes of `real`, in any order. Only those of the condition
         are used.
     condition_key
-        Column of `obs` with conditions, in all objects.
+        Column of `obs` with conditions, in all objects. Of a MuData, columns are taken from
+        ``mdata.obs``, or else from the modality that has them.
     control, condition
         Values of that column. Cells of other conditions are ignored.
     labels_key
@@ -68,6 +79,10 @@ def evaluate_effects(
         Most cells of a type and condition; more are subsampled.
     rng
         Seed or generator. The same seed gives the same table.
+    modality
+        Modality of MuData objects to compare; the first of `real` if None.
+    assays, protein_expression_obsm_key
+        As in :func:`scdit.tl.evaluate`.
 
     Returns
     -------
@@ -87,12 +102,14 @@ def evaluate_effects(
     Raises
     ------
     KeyError
-        If a column or layer is missing.
+        If a column, layer or modality is missing.
     TypeError
-        If an argument is of the wrong class, or a matrix of a kind that is not supported.
+        If an argument is of the wrong class, some sides are AnnData and some MuData, or a matrix is of
+        a kind that is not supported.
     ValueError
         If the control or condition is unknown, `real` and `generated` share no type, values are no
-        counts, genes or labels are missing, or a metric is unknown.
+        counts, genes or labels are missing, a metric is unknown or for genes only, or `modality` is
+        given for AnnData objects.
 
     Warns
     -----
@@ -119,7 +136,7 @@ def evaluate_effects(
       cell-eval2 (``pip install 'scdit[effects]'``). Each type is a panel of its own, whose
       control predicted and real effects share, as in the challenge. ``vcc_discrimination``
       compares the effects on the types, without a shared control. Cells are cut once, and the
-      values are not rescaled as scores of the challenge are.
+      values are not rescaled as scores of the challenge are. They are for genes only.
 
     Examples
     --------
@@ -133,13 +150,20 @@ def evaluate_effects(
     ... )
     >>> table.query("group == 'all'").set_index("metric")[["value", "floor", "mean_response"]]
     """
-    chosen = choose_effect_metrics(metrics)
+    sides = check_all_sides(
+        real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key
+    )
+    keys = [
+        check_class(name, key, str)
+        for name, key in (("condition_key", condition_key), ("labels_key", labels_key))
+    ]
+    check_key("layer", layer)
+    *cells_of, kind = take_modality(*sides, modality, keys=keys, layer=layer, assays=assays)
+    chosen = choose_effect_metrics(metrics, kind)
     n_genes = check_int("n_genes", n_genes, 3)
     generator = np.random.default_rng(check_rng(rng))
     cells = read_effect_cells(
-        real,
-        generated,
-        reference,
+        *cells_of,
         condition_key=condition_key,
         control=control,
         condition=condition,
@@ -147,5 +171,6 @@ def evaluate_effects(
         layer=layer,
         max_cells=max_cells,
         rng=generator,
+        kind=kind,
     )
     return pd.DataFrame(effect_rows(chosen, cells, n_genes, generator))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
-from scdit._checks import check_class, did_you_mean, listed
-from scdit.tl._kinds import find_kinds
-from scdit.tl._modalities import read_modalities
+from scdit._checks import check_class
+from scdit.tl._kinds import Kind
+from scdit.tl._modalities import Modalities
 from scdit.tl._mudata import as_mudata
 from scdit.tl._population import Population, read_counts, read_pair
+from scdit.tl._read_modalities import read_modalities, read_one_modality
 from scdit.tl._trial import Sides
 
 
@@ -112,32 +114,89 @@ def read_modality(
         If AnnData objects are asked for a modality, or as :func:`read_counts` does.
     """
     if not isinstance(real, MuData):
-        if modality is not None or assays is not None:
-            raise ValueError("modality and assays are for MuData; these are AnnData objects")
+        _refuse_modality(modality, assays)
         return read_pair(real, generated, layer=layer)
-    modality = (
-        next(iter(real.mod), "") if modality is None else check_class("modality", modality, str)
-    )
-    sides = {"real": real, "generated": generated}
-    for name, side in sides.items():
-        if modality not in side.mod:
-            raise KeyError(
-                f"`{name}` has no modality {modality!r}; it has {listed(side.mod)}"
-                + did_you_mean(modality, side.mod)
-            )
-    said = None if assays is None else {k: v for k, v in assays.items() if k == modality}
-    kind = find_kinds({modality: real.mod[modality]}, said, "real")[modality]
+    parts = _one_modality({"real": real, "generated": generated}, modality, assays)
     first, second = (
         Population(
             read_counts(
-                side.mod[modality],
-                f"{name}[{modality!r}]",
-                genes=None if name == "real" else list(real.mod[modality].var_names),
-                layer=layer if name == "real" or layer in side.mod[modality].layers else None,
-                kind=kind,
+                part,
+                f"{side.name}[{key!r}]",
+                genes=None if side.name == "real" else list(parts[0].parts[key].var_names),
+                layer=layer if side.name == "real" or layer in part.layers else None,
+                kind=side.kinds[key],
             ),
-            kind=kind,
+            kind=side.kinds[key],
         )
-        for name, side in sides.items()
+        for side in parts
+        for key, part in side.parts.items()
     )
     return first, second
+
+
+def take_modality(
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
+    reference: AnnData | MuData | None,
+    modality: str | None,
+    *,
+    keys: Sequence[str],
+    layer: str | None,
+    assays: Mapping[str, str] | None,
+) -> tuple[AnnData, AnnData, AnnData | None, Kind]:
+    """Take one modality of each side, with some columns of `obs`, and what it counts.
+
+    Parameters
+    ----------
+    real, generated, reference
+        Cells, all AnnData, which are returned as they are, or all MuData.
+    modality, layer, assays
+        As in :func:`read_modality`.
+    keys
+        The columns; of a MuData, wherever they are.
+
+    Raises
+    ------
+    KeyError
+        If there is no such modality or column.
+    ValueError
+        If AnnData objects are asked for a modality, or a MuData is refused by :func:`read_modalities`.
+    """
+    if not isinstance(real, MuData):
+        _refuse_modality(modality, assays)
+        return real, generated, reference, "rna"
+    named = {"real": real, "generated": generated, "reference": reference}
+    sides = _one_modality({k: v for k, v in named.items() if v is not None}, modality, assays)
+    taken = []
+    for side in sides:
+        side.warn_of_flags()
+        [(name, part)] = side.parts.items()
+        taken.append(
+            AnnData(
+                part.X,
+                obs=pd.DataFrame({key: side.column(key) for key in keys}, index=side.cells),
+                var=pd.DataFrame(index=part.var_names),
+                layers={layer: part.layers[layer]}
+                if layer is not None and layer in part.layers
+                else None,
+            )
+        )
+    return taken[0], taken[1], taken[2] if reference is not None else None, sides[0].kinds[name]
+
+
+def _refuse_modality(modality: str | None, assays: Mapping[str, str] | None) -> None:
+    if modality is not None or assays is not None:
+        raise ValueError("modality and assays are for MuData; these are AnnData objects")
+
+
+def _one_modality(
+    sides: Mapping[str, Any], modality: str | None, assays: Mapping[str, str] | None
+) -> list[Modalities]:
+    """Take one modality of MuData objects, the first of which says which it is and what it counts."""
+    real = sides["real"]
+    name = next(iter(real.mod), "") if modality is None else check_class("modality", modality, str)
+    found: list[Modalities] = []
+    for key, side in sides.items():
+        kind = found[0].kinds[name] if found else None
+        found.append(read_one_modality(side, key, name, kind, assays))
+    return found

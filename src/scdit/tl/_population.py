@@ -108,6 +108,7 @@ def read_population(
     genes: Sequence[str] | None = None,
     labels_key: str | None = None,
     layer: str | None = None,
+    kind: Kind = "rna",
 ) -> Population:
     """Read counts and labels of `adata`, with its genes in the order of `genes`.
 
@@ -123,6 +124,8 @@ def read_population(
         Column of `obs` with the labels.
     layer
         Layer with the counts.
+    kind
+        What is counted.
 
     Raises
     ------
@@ -136,9 +139,9 @@ def read_population(
     """
     check_class(name, adata, AnnData)
     labels = None if labels_key is None else read_labels(adata, name, labels_key)
-    counts = read_counts(adata, name, genes=genes, layer=layer)
+    counts = read_counts(adata, name, genes=genes, layer=layer, kind=kind)
     warn_of_flags(marked_generated(adata.obs), name)
-    return Population(counts, labels)
+    return Population(counts, labels, kind)
 
 
 def read_counts(
@@ -164,7 +167,12 @@ def read_counts(
 
 
 def read_generated(
-    generated: AnnData, *, genes: Sequence[str], labels_key: str | None, layer: str | None
+    generated: AnnData,
+    *,
+    genes: Sequence[str],
+    labels_key: str | None,
+    layer: str | None,
+    kind: Kind = "rna",
 ) -> Population:
     """Read generated cells: their counts are in `X` whatever layer the generator was trained on.
 
@@ -176,6 +184,7 @@ def read_generated(
         genes=genes,
         labels_key=labels_key,
         layer=layer if layer is None or layer in generated.layers else None,
+        kind=kind,
     )
 
 
@@ -187,13 +196,6 @@ def read_pair(
         read_population(real, "real", layer=layer),
         read_generated(generated, genes=list(real.var_names), labels_key=None, layer=layer),
     )
-
-
-def check_sides(*sides: AnnData | None) -> None:
-    """Raise TypeError unless all sides of a comparison that are given are AnnData objects."""
-    for side, name in zip(sides, ("real", "generated", "reference"), strict=False):
-        if side is not None or name != "reference":
-            check_class(name, side, AnnData)
 
 
 def check_key(name: str, key: str | None) -> None:

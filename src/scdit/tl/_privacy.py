@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from mudata import MuData
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from scdit._checks import check_class, check_int, check_rng, shortened
-from scdit.tl._features import FeatureSpace, fit_features
 from scdit.tl._neighbors import memorization
-from scdit.tl._population import (
-    ALL,
-    Population,
-    check_key,
-    read_generated,
-    read_population,
-)
+from scdit.tl._population import ALL, check_key
+from scdit.tl._privacy_cells import Cells, Reader, check_model, layer_of
+from scdit.tl._together import fit_projection
 from scdit.tl._warnings import share_of_copies, warn_of_overlap
 
 if TYPE_CHECKING:
@@ -33,14 +30,16 @@ _SPLITS = 50  # of the held-out cells, for a floor
 
 
 def privacy(
-    generated: AnnData | SCDiT,
-    train: AnnData,
-    holdout: AnnData,
+    generated: AnnData | MuData | SCDiT,
+    train: AnnData | MuData,
+    holdout: AnnData | MuData,
     *,
     donor_key: str | None = None,
     layer: str | None = None,
     max_cells: int = 5000,
     rng: int | np.random.SeedSequence | np.random.Generator | None = 0,
+    assays: Mapping[str, str] | None = None,
+    protein_expression_obsm_key: str | None = None,
 ) -> pd.DataFrame:
     """Audit what generated cells reveal of training cells. It can find leaks, not rule them out.
 
@@ -51,6 +50,12 @@ def privacy(
     between up to 30 principal components, fitted on generated cells: the attacker has these, and
     they favour neither `train` nor `holdout` unless the generated cells do.
 
+    Of MuData objects, cells are compared by all modalities together. Each modality has up to 30
+    components of its own: of log expression of genes, of log counts of proteins, of TF-IDF of peaks.
+    They are divided by the square root of their total variance, so that each modality counts as
+    much, and put side by side. A copy is a cell with the same counts in all modalities. Cells that
+    lack a modality are left out. To audit one modality, pass it: ``train["rna"]``.
+
     The AUROC measures every difference between `train` and `holdout`, also that between their donors
     or cell types. Choose `holdout` at random from the same cells as `train`; for the attack on donors,
     choose whole donors at random.
@@ -59,21 +64,27 @@ def privacy(
     ----------
     generated
         Generated cells with raw counts, or a model: it then generates as many cells as `train` has,
-        at most 20,000. With few generated cells, an attack finds little.
+        at most 20,000. With few generated cells, an attack finds little. A MuData needs the
+        modalities of `train`.
     train, holdout
         All cells that the generator was trained on, and cells like these that it was not: at least
-        20 each, with raw counts.
+        20 each, with raw counts. Both are AnnData or both MuData.
     donor_key
         Column of `obs` with donors, none of whom may be both in `train` and in `holdout`: the attack
-        is then also made on donors, with the mean distance of their cells.
+        is then also made on donors, with the mean distance of their cells. Of a MuData, the column
+        is taken from ``mdata.obs``, or else from the modality that has it.
     layer
         Layer with the counts of `train` and `holdout`, and of generated cells that have it; None for
-        ``X``, or for the layer that the model was trained on.
+        ``X``, or for the layer that the model was trained on. Modalities without it have them in
+        ``X``.
     max_cells
         Most training and most held-out cells that are attacked. Copies are searched for among all
         training cells.
     rng
         Seed or generator of the cells that are taken.
+    assays, protein_expression_obsm_key
+        As in :func:`scdit.tl.evaluate`. Without the latter, proteins of AnnData objects are not
+        compared.
 
     Returns
     -------
@@ -97,67 +108,56 @@ def privacy(
     RuntimeError
         If the model is not trained.
     TypeError
-        If an object is of the wrong class.
+        If an object is of the wrong class, or some cells are AnnData and some MuData.
     ValueError
-        If values are no counts, genes are missing, there are too few cells, or a donor is both in
-        `train` and in `holdout`.
+        If values are no counts, genes or modalities are missing, there are too few cells, or a donor
+        is both in `train` and in `holdout`.
 
     Warns
     -----
     UserWarning
-        If cells of `holdout` are in `train` too.
+        If cells of `holdout` are in `train` too, or cells of a MuData lack a modality.
 
     Examples
     --------
     >>> scdit.tl.privacy(new, train, test, donor_key="donor")
     """
-    check_class("train", train, AnnData)
-    check_class("holdout", holdout, AnnData)
+    check_class("train", train, AnnData, MuData)
+    check_class("holdout", holdout, MuData if isinstance(train, MuData) else AnnData)
     check_key("donor_key", donor_key)
+    check_key("layer", layer)
     max_cells = check_int("max_cells", max_cells, LEAST)
     draws = np.random.default_rng(check_rng(rng))
-    model = None if isinstance(generated, AnnData) else _check_model(generated)
-    if model is not None and layer is None:
-        layer = model.registry["setup_args"]["layer"]
-
-    genes = list(train.var_names)
-    members = read_population(train, "train", labels_key=donor_key, layer=layer)
-    others = read_population(holdout, "holdout", genes=genes, labels_key=donor_key, layer=layer)
+    model = check_model(generated, train)
+    known = layer if layer is not None or model is None else layer_of(model)
+    reader = Reader(train, known, assays, protein_expression_obsm_key)
+    members = reader.read(train, "train", donor_key)
+    others = reader.read(holdout, "holdout", donor_key)
     _check_sizes(train=members, holdout=others)
     if members.labels is not None and others.labels is not None:
         check_donors(members.labels, others.labels)
     if model is not None:
         n = min(max(len(members), LEAST), _MOST_GENERATED)
         generated = model.generate(n, rng=int(draws.integers(2**31)), silent=True)
-    made = read_generated(generated, genes=genes, labels_key=None, layer=layer)
+    made = reader.read(generated, "generated")
     _check_sizes(generated=made)
     warn_of_overlap(others, members, "holdout", "train")
 
     fitted = made.take(_some(made, _MOST_FITTED, draws))
-    space = fit_features(fitted, seed=int(draws.integers(2**31)))
+    project = fit_projection(fitted, seed=int(draws.integers(2**31)))
     seen = members.take(_some(members, max_cells, draws))
     unseen = others.take(_some(others, max_cells, draws))
-    index = NearestNeighbors(n_neighbors=1).fit(space.project(made))
-    near, far = (index.kneighbors(space.project(x))[0].ravel() for x in (seen, unseen))
+    index = NearestNeighbors(n_neighbors=1).fit(project(made))
+    near, far = (index.kneighbors(project(x))[0].ravel() for x in (seen, unseen))
     n = min(len(near), len(far))
     rows = [_row("membership_auroc", _auroc(near, far), _chance(far, draws), "closer", 0.5, n)]
     if donor_key is not None:
         rows.append(_donors(_by_donor(near, seen), _by_donor(far, unseen), draws))
     searched = made.take(_some(made, _MOST_GENERATED, draws))
-    return pd.DataFrame([*rows, *_duplicates(searched, members, unseen, space, draws)])
+    return pd.DataFrame([*rows, *_duplicates(searched, members, unseen, project, draws)])
 
 
-def _check_model(generated: object) -> SCDiT:
-    """The model, if it is one that can generate."""
-    from scdit.model import SCDiT  # no cost to those who have cells only
-
-    check_class("generated", generated, AnnData, SCDiT)
-    if not generated.is_trained_:  # type: ignore[attr-defined]
-        raise RuntimeError("generated is a model that is not trained: call model.train() first")
-    return generated  # type: ignore[return-value]
-
-
-def _check_sizes(**sides: Population) -> None:
+def _check_sizes(**sides: Cells) -> None:
     for name, cells in sides.items():
         if len(cells) < LEAST:
             raise ValueError(f"{name} has {len(cells)} cells; the audit needs at least {LEAST}")
@@ -173,7 +173,7 @@ def check_donors(members: np.ndarray, others: np.ndarray) -> None:
         )
 
 
-def _some(cells: Population, most: int, draws: np.random.Generator) -> np.ndarray:
+def _some(cells: Cells, most: int, draws: np.random.Generator) -> np.ndarray:
     """Positions of at most so many cells, at random."""
     return np.sort(draws.permutation(len(cells))[:most])
 
@@ -192,7 +192,7 @@ def _chance(distances: np.ndarray, draws: np.random.Generator) -> float:
     return 0.5 + float(np.mean(found))
 
 
-def _by_donor(distances: np.ndarray, cells: Population) -> np.ndarray:
+def _by_donor(distances: np.ndarray, cells: Cells) -> np.ndarray:
     """Mean distance of the cells of each donor, (donors,)."""
     return pd.Series(distances).groupby(cells.labels).mean().to_numpy()
 
@@ -207,21 +207,21 @@ def _donors(near: np.ndarray, far: np.ndarray, draws: np.random.Generator) -> di
 
 
 def _duplicates(
-    made: Population,
-    members: Population,
-    others: Population,
-    space: FeatureSpace,
+    made: Cells,
+    members: Cells,
+    others: Cells,
+    project: Callable[[Cells], np.ndarray],
     draws: np.random.Generator,
 ) -> list[dict[str, object]]:
     """Generated cells that are training cells, or nearly: beside held-out cells in their place."""
     copied, usual = (share_of_copies(cells, members) for cells in (made, others))
     rows = [_row("exact_duplicates", copied, usual, "lower", 0, len(made))]
     order = draws.permutation(len(others))
-    half, rest = (space.project(others.take(part)) for part in np.array_split(order, 2))
-    training, value, floor, note = space.project(members), np.nan, np.nan, ""
+    half, rest = (project(others.take(part)) for part in np.array_split(order, 2))
+    training, value, floor, note = project(members), np.nan, np.nan, ""
     try:
         whole = np.concatenate([half, rest])
-        value = memorization(whole, space.project(made), training).near_duplicates
+        value = memorization(whole, project(made), training).near_duplicates
         floor = memorization(half, rest, training).near_duplicates
     except ValueError as error:
         note = str(error)

@@ -19,9 +19,10 @@ from scdit._checks import check_choice, check_class, check_rng
 from scdit.tl._evaluate import check_table, evaluate
 from scdit.tl._kinds import FEATURES, Kind, find_kinds
 from scdit.tl._modal_sides import check_all_sides, read_modality
-from scdit.tl._modalities import Modalities, read_modalities
+from scdit.tl._modalities import Modalities
 from scdit.tl._population import check_key, read_labels
 from scdit.tl._privacy import LEAST, check_donors, privacy
+from scdit.tl._read_modalities import read_modalities
 from scdit.tl._report_parts import figure, label_table, metric_table, to_html
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))

@@ -1,0 +1,235 @@
+"""RNA and proteins, or RNA and chromatin: is each right, do they fit together, does one predict the other?
+
+A joint model and a model of the RNA alone are trained on the same 80% of the cells with the defaults, and generate as
+many cells of every label as there are among the others. `scdit.tl.evaluate` compares them, beside training cells in
+their place (the floor), the floor with pairs broken within labels, independent negative binomials per label and, if
+asked for, totalVI or MultiVI. Proteins of the held-out cells are predicted from their genes.
+
+    python benchmarks/modalities.py --data teaseq_pbmc.h5ad --seed 0 --genes 4000
+    python benchmarks/modalities.py --data snareseq_cortex.h5mu --seed 0 --peaks 8000 --peer
+    python benchmarks/modalities.py --data covid_citeseq_liu.h5ad --seed 0 --hold-out donor
+
+With --hold-out, only predictions are measured, on donors that were not trained on. Results of a seed replace older ones
+of it; tables show medians over seeds.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+import pandas as pd
+import scvi
+from anndata import AnnData
+from arguments import data_parser
+from fragments import pipes, write_fragment
+from modal_cells import independent_cells, read_cells, split_cells, with_broken_pairs
+from modal_peers import PEERS, fit_peer, resampled
+from modal_prediction import predictions
+from models import rows_like
+from mudata import MuData
+from records import RESULTS, read_results, write_results
+from scipy.stats import ks_2samp
+from trial import describe_machine, describe_versions
+
+import scdit
+
+ASSAYS = {"rna": "rna_layer", "prot": "protein_layer", "atac": "atac_layer"}
+# a forest on log counts of all proteins, or on components
+FORESTS = {"rna": "c2st_rf_pca", "prot": "c2st_rf_genes", "atac": "c2st_rf_pca"}
+OF_ONE = ("c2st_rf_pca", "c2st_rf_genes", "detected_genes_ks")
+JOINT = ("joint_rf", "cca_within", "cross_rmse")
+COLUMNS = {
+    "rna_rf": "RF, RNA", "prot_rf": "RF, proteins", "atac_rf": "RF, chromatin", "joint_rf": "RF, joint",
+    "cca_within": "CCA within labels", "cross_rmse": "RMSE of cross-correlations",
+    "rna_detected_ks": "detected genes, KS", "prot_detected_ks": "detected proteins, KS",
+    "atac_detected_ks": "detected peaks, KS", "protein_ks": "KS per protein, median",
+    "train_cpu_s": "train, CPU s", "ms_per_cell": "CPU ms/cell",
+}  # fmt: skip
+PREDICTED = {"pearson": "Pearson", "spearman": "Spearman", "pit_ks": "PIT, KS"}
+DIGITS = {"train_cpu_s": 0, "ms_per_cell": 1}
+Draw = Callable[[int], MuData | AnnData]
+
+
+def main() -> None:
+    """Train, generate, compare, predict, and write the tables."""
+    parser = data_parser(__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of split and training [0]")
+    parser.add_argument("--peaks", type=int, metavar="N", help="peaks to keep, the most frequent")
+    parser.add_argument("--draws", type=int, default=3, help="draws of cells, of which means [3]")
+    parser.add_argument("--peer", action="store_true", help="train totalVI or MultiVI, too")
+    parser.add_argument("--hold-out", metavar="COLUMN", help="predict for unseen donors only")
+    parser.add_argument("--epochs", type=int, help="trial of so many epochs; writes nothing")
+    args = parser.parse_args()
+    train, test = split_cells(
+        read_cells(args.data), args.labels,
+        seed=args.seed, genes=args.hvg, peaks=args.peaks, hold_out=args.hold_out,
+    )  # fmt: skip
+    print(f"{train.n_obs} training and {test.n_obs} test cells, {_shape(train)} features")
+    model, seconds = trained(train, args)
+    common = {
+        "seed": args.seed, "genes": args.hvg, "peaks": args.peaks, "hold_out": args.hold_out,
+        "n_train": train.n_obs, "n_test": test.n_obs, "n_features": _shape(train),
+        "machine": describe_machine(), "versions": describe_versions(),
+    }  # fmt: skip
+    name = f"modalities_{args.data.stem}"
+    if args.hold_out is None:
+        rows = [common | row for row in generated(model, seconds, train, test, args)]
+        report(name, rows, COLUMNS, args)
+    if "prot" in train.mod:
+        rows = [common | row for row in predictions(model, train, test, args.seed)]
+        end = "prediction" if args.hold_out is None else f"prediction_{args.hold_out}"
+        report(f"{name}_{end}", rows, PREDICTED, args)
+
+
+def trained(data: MuData | AnnData, args: argparse.Namespace) -> tuple[scdit.SCDiT, float]:
+    """Train with the defaults; return the CPU seconds that it takes, too."""
+    scvi.settings.seed = args.seed
+    if isinstance(data, MuData):
+        names = {ASSAYS[name]: name for name in data.mod}
+        scdit.SCDiT.setup_mudata(data, labels_key=args.labels, modalities=names)
+    else:
+        scdit.SCDiT.setup_anndata(data, labels_key=args.labels)
+    start = time.process_time()
+    model = scdit.SCDiT(data)
+    model.train(max_epochs=args.epochs, silent=True)
+    return model, time.process_time() - start
+
+
+def generated(
+    model: scdit.SCDiT, seconds: float, train: MuData, test: MuData, args: argparse.Namespace
+) -> list[dict]:
+    """Return the rows of the table of generated cells."""
+    labels = test.obs[args.labels].astype(str).to_numpy()
+    known = train.obs[args.labels].astype(str).to_numpy()
+    sizes = pd.Series(labels).value_counts(sort=False).to_dict()
+    rna = train["rna"].copy()
+    rna.obs = train.obs.copy()
+    alone, seconds_alone = trained(rna, args)
+
+    def independent(seed: int) -> MuData:
+        return independent_cells(train, args.labels, labels, np.random.default_rng(seed))
+
+    makers: dict[str, tuple[Draw, dict]] = {
+        "scdit": (
+            lambda seed: model.generate(labels=sizes, rng=seed, silent=True),
+            {"train_cpu_s": seconds},
+        ),
+        "scdit, RNA alone": (
+            lambda seed: alone.generate(labels=sizes, rng=seed, silent=True),
+            {"train_cpu_s": seconds_alone},
+        ),
+        "independent NB per label": (independent, {}),
+    }
+    if args.peer:
+        start = time.process_time()
+        peer, epochs = fit_peer(train, args.seed, args.epochs)
+        [name] = [PEERS[x] for x in train.mod if x in PEERS]
+        makers[f"{name}, resampled"] = (
+            lambda seed: resampled(peer, train, args.labels, labels, np.random.default_rng(seed)),
+            {"train_cpu_s": time.process_time() - start, "epochs": epochs},
+        )
+    rows, floors = [], []
+    for row, (draw, costs) in makers.items():
+        found = []
+        start, cells = time.process_time(), [draw(1000 * args.seed + i) for i in range(args.draws)]
+        costs["ms_per_cell"] = 1e3 * (time.process_time() - start) / (args.draws * len(labels))
+        for made in cells:
+            values, floor = measured(test, made, train, args.labels)
+            found.append(values)
+            floors += [floor] if isinstance(made, MuData) else []
+        rows.append({"row": row, **_mean(found), **costs})
+        print(rows[-1], flush=True)
+    broken, of_floor = [], []
+    for i in range(args.draws):
+        rng = np.random.default_rng(1000 * args.seed + i)
+        at = np.sort(rows_like(known, labels, rng))
+        cells = train[at].copy()
+        of_floor.append(_protein_ks(test, cells))
+        # the floor's cells are not fitted on, here as there
+        rest = train[np.setdiff1d(np.arange(train.n_obs), at)].copy()
+        broken.append(
+            measured(test, with_broken_pairs(cells, args.labels, rng), rest, args.labels)[0]
+        )
+    first = {"row": "floor (real cells)", **_mean(floors), **_mean(of_floor)}
+    return [first, *rows, {"row": "floor, pairs broken", **_mean(broken)}]
+
+
+def measured(
+    test: MuData, made: MuData | AnnData, train: MuData, labels_key: str
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return values and floors of cells, of the RNA alone if these are an AnnData."""
+    sides = (test, made, train) if isinstance(made, MuData) else _rna(test, made, train)
+    metrics = [*OF_ONE, *(JOINT if isinstance(made, MuData) else ())]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN|invalid value")
+        table = scdit.tl.evaluate(
+            sides[0], sides[1], reference=sides[2], labels_key=labels_key, metrics=metrics
+        )
+    table = table[table["group"] == "all"]
+    values, floors = {}, {}
+    for row in table.itertuples():
+        modality = getattr(row, "modality", "rna")
+        name = row.metric if modality == "joint" else f"{modality}_{row.metric}"
+        if row.metric == FORESTS.get(modality):
+            values[f"{modality}_rf"], floors[f"{modality}_rf"] = row.value, row.floor
+        name = name.replace("detected_genes", "detected")
+        values[name], floors[name] = row.value, row.floor
+    return values | _protein_ks(test, made), floors
+
+
+def _rna(test: MuData, made: AnnData, train: MuData) -> tuple[AnnData, AnnData, AnnData]:
+    real = [AnnData(side["rna"].X, obs=side.obs, var=side["rna"].var) for side in (test, train)]
+    return real[0], made, real[1]
+
+
+def _protein_ks(test: MuData, made: MuData | AnnData) -> dict[str, float]:
+    """Kolmogorov-Smirnov distance of the counts of a protein; the median over proteins."""
+    if not isinstance(made, MuData) or "prot" not in made.mod:
+        return {}
+    real, other = (x["prot"].X for x in (test, made))
+    real, other = (x.toarray() if hasattr(x, "toarray") else x for x in (real, other))
+    return {
+        "protein_ks": float(
+            np.median([ks_2samp(a, b).statistic for a, b in zip(real.T, other.T, strict=True)])
+        )
+    }
+
+
+def _mean(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return means of the numbers over draws."""
+    return {key: float(value) for key, value in pd.DataFrame(rows).mean().items()}
+
+
+def _shape(mdata: MuData) -> dict[str, int]:
+    return {name: part.n_vars for name, part in mdata.mod.items()}
+
+
+def report(name: str, rows: list[dict], columns: dict[str, str], args: argparse.Namespace) -> None:
+    """Put rows into the file of results, in the place of older ones, and write the table of all seeds."""
+    path = RESULTS / f"{name}.json"
+    same = ("row", "seed", "genes", "peaks")
+    new = {tuple(row[key] for key in same) for row in rows}
+    old = [row for row in read_results(path) if tuple(row[key] for key in same) not in new]
+    kept = rows if args.epochs is not None else [*old, *rows]
+    shown = [row for row in kept if (row["genes"], row["peaks"]) == (args.hvg, args.peaks)]
+    found = [key for key in columns if any(row.get(key) is not None for row in shown)]
+    lines = [["cells", *(columns[key] for key in found)]]
+    for row in dict.fromkeys(row["row"] for row in rows):
+        of_row = [x for x in shown if x["row"] == row]
+        values = [[x[key] for x in of_row if x.get(key) is not None] for key in found]
+        texts = [
+            f"{median(v):.{DIGITS.get(key, 3)}f}" if v else "–"
+            for key, v in zip(found, values, strict=True)
+        ]
+        lines.append([row, *texts])
+    print(pipes(lines), flush=True)
+    if args.epochs is None:
+        write_results(kept, path)
+        write_fragment(name, pipes(lines))
+
+
+if __name__ == "__main__":
+    main()
