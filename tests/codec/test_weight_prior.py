@@ -36,7 +36,7 @@ def test_all_weights_of_genes_have_one(likelihood):
     """Nothing of the decoder that belongs to a gene is free, but its mean."""
     codec_kwargs = {"n_latent": 2, "gene_likelihood": likelihood}
     module = SCDiTModule(30, {}, codec_kwargs=codec_kwargs, denoiser_kwargs={})
-    plan = CodecPlan(module)
+    plan = CodecPlan(module, lr=1e-3)
     plan.n_obs_training = 10
     parameters = dict(module.codec.assays.rna.named_parameters())
     for parameter in parameters.values():

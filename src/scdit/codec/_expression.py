@@ -51,7 +51,7 @@ class ExpressionCodec(nn.Module):
 
     order: Tensor
     log_library: Tensor
-    phases = {"denoiser": Phase(64, ((100, 10_000),), min_steps=500, early_stopping=True)}
+    phases = {"denoiser": Phase(64, 2e-3, ((100, 10_000),), min_steps=500, early_stopping=True)}
     sampler = "ab2"  # follows zeros better than more memory does
     conditions_on_library = True
 

@@ -45,9 +45,11 @@ class LatentCodec(nn.Module):
     """
 
     phases = {
-        "codec": Phase(64, ((25, 6_000),), min_steps=1_000, early_stopping=False),
-        # steps are cheap, and with few cells 100 passes are few of them
-        "denoiser": Phase(128, ((400, 5_000), (100, 10_000)), min_steps=500, early_stopping=True),
+        "codec": Phase(64, 1e-3, ((25, 6_000),), min_steps=1_000, early_stopping=False),
+        # with few cells, 50 passes are few steps
+        "denoiser": Phase(
+            256, 3e-3, ((200, 2_500), (50, 5_000)), min_steps=500, early_stopping=True
+        ),
     }
     sampler = "ab3"
     conditions_on_library = False  # the library size is a part of the state

@@ -27,12 +27,14 @@ SparseCounts: TypeAlias = sp.spmatrix | np.ndarray
 
 @dataclass(frozen=True)
 class Phase:
-    """Batch size, length and end of one phase of training, unless the user says otherwise.
+    """Batch size, learning rate, length and end of a phase of training, unless the user says otherwise.
 
     Parameters
     ----------
     batch_size
         Cells per step.
+    lr
+        Peak learning rate.
     passes
         Passes over the training cells, and the number of steps at which they end; where there are
         several such pairs, the one that is longest for the cells at hand.
@@ -43,6 +45,7 @@ class Phase:
     """
 
     batch_size: int
+    lr: float
     passes: tuple[tuple[int, int], ...]
     min_steps: int
     early_stopping: bool

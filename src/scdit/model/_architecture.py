@@ -30,7 +30,7 @@ DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
             "chromatin_likelihood": None,
             "dropout_rate": 0.0,
         },
-        "denoiser_kwargs": {"n_tokens": 4, "width": 128, "n_heads": 4, **_MLP},
+        "denoiser_kwargs": {"n_tokens": 2, "width": 128, "n_heads": 4, **_MLP},
         "module": {"schedule": "cosine", "prediction": "v"},
     },
     "expression": {

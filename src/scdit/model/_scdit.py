@@ -104,7 +104,7 @@ class SCDiT(
         Gaussian for each gene (default, see :class:`scdit.nn.ZeroInflatedHead`) or predicts values
         itself, as the published one does.
     n_tokens
-        Latent codec: number of tokens of the transformer (4), each a view of the whole state.
+        Latent codec: number of tokens of the transformer (2), each a view of the whole state.
     patch_size
         Expression codec: genes per token (200, or all if there are fewer). Smaller patches see finer
         structure and cost more, in inverse proportion.

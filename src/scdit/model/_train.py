@@ -91,7 +91,7 @@ class TrainMixin(AssaysMixin):
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size
             Cells per step: one number or one per phase; None for 64 (codec, and denoiser of expression) and
-            128 (denoiser of latents).
+            256 (denoiser of latents).
         early_stopping
             End a phase when its validation loss has stopped falling, and keep its best weights:
             one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
@@ -102,7 +102,8 @@ class TrainMixin(AssaysMixin):
             Number of validations without an improvement after which a phase ends.
         plan_kwargs
             Optimiser settings per phase, ``lr`` and ``weight_decay``: the defaults are
-            ``{"codec": {"lr": 1e-3, "weight_decay": 1e-2}, "denoiser": {"lr": 2e-3, ...}}``.
+            ``{"codec": {"lr": 1e-3, "weight_decay": 1e-2}, "denoiser": {"lr": 3e-3, ...}}``
+            (2e-3 with the expression codec).
         silent
             No progress: by default a bar, or, where no terminal or notebook shows it, a line in the log
             for every tenth of the way.

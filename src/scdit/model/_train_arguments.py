@@ -66,7 +66,7 @@ def check_plans(given: Any, phases: Mapping[str, Any]) -> dict[str, dict[str, fl
                     f"plan_kwargs of the {phase} has {name!r}; known: {', '.join(_PLAN)}"
                     + did_you_mean(name, _PLAN)
                 )
-        plans[phase] = {
+        plans[phase] = {"lr": phases[phase].lr} | {
             name: check_number(f"{name} of the {phase}", value, 0, **_PLAN[name])
             for name, value in settings.items()
         }

@@ -78,7 +78,7 @@ class DiT(nn.Module):
         n_state: int,
         n_categories: Mapping[str, int],
         *,
-        n_tokens: int = 4,
+        n_tokens: int = 2,
         patch_size: int | None = None,
         n_outputs: int = 1,
         width: int = 128,

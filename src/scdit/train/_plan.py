@@ -91,7 +91,7 @@ class CodecPlan(_Plan):
     phase = "codec"
     gradient_clip = 1e3
 
-    def __init__(self, module: SCDiTModule, lr: float = 1e-3, weight_decay: float = 1e-2):
+    def __init__(self, module: SCDiTModule, lr: float, weight_decay: float = 1e-2):
         super().__init__(module, lr, weight_decay)
 
     def parameter_groups(self) -> list[dict[str, object]]:
@@ -127,7 +127,7 @@ class DenoiserPlan(_Plan):
     phase = "denoiser"
     gradient_clip = 1.0
 
-    def __init__(self, module: SCDiTModule, lr: float = 2e-3, weight_decay: float = 1e-2):
+    def __init__(self, module: SCDiTModule, lr: float, weight_decay: float = 1e-2):
         super().__init__(module, lr, weight_decay)
 
     def parameter_groups(self) -> list[dict[str, object]]:
