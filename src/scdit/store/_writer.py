@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -60,7 +60,7 @@ class StoreWriter:
     @staticmethod
     def begin(path: Path, template: AnnData | MuData, pieces: Pieces) -> None:
         """Make a store of the form of `template`, of one cell, whose parts are `pieces`."""
-        with _plain_zarr():
+        with _plain_formats():
             if isinstance(template, AnnData):
                 template.write_zarr(path)
             else:
@@ -107,7 +107,7 @@ class StoreWriter:
         """
         for array in self._arrays.values():
             array.finish()
-        with _plain_zarr():
+        with _plain_formats():
             for where, piece in pieces.items():
                 if sp.issparse(piece):
                     n = self._arrays[f"{where}/indptr"].n - 1
@@ -122,10 +122,11 @@ class StoreWriter:
 
     def to_hdf5(self, path: Path, template: AnnData | MuData, record: str) -> None:
         """Copy the completed store to a file of HDF5, of the form of `template`, of one cell."""
-        if isinstance(template, AnnData):
-            template.write_h5ad(path)
-        else:
-            mudata.write_h5mu(path, template)
+        with _plain_formats():
+            if isinstance(template, AnnData):
+                template.write_h5ad(path)
+            else:
+                mudata.write_h5mu(path, template)
         with h5py.File(path, "r+") as file:
             for name in self._arrays:
                 _copy(self._group[name], file, name)
@@ -170,11 +171,11 @@ def _copy(source: Any, file: Any, name: str) -> None:
 
 
 @contextmanager
-def _plain_zarr() -> Iterator[None]:
-    """Write chunks as they are said to be, and leave out what anndata and zarr say of their formats."""
-    sharding = "auto_shard_zarr_v3"
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*(shard|Consolidated metadata|zarr).*")
-        has = hasattr(anndata.settings, sharding)
-        with anndata.settings.override(**{sharding: False}) if has else nullcontext():
-            yield
+def _plain_formats() -> Iterator[None]:
+    """Write what all versions of anndata read: chunks as they are said to be, and text as text."""
+    known = {"auto_shard_zarr_v3": False, "allow_write_nullable_strings": False}
+    here = {name: value for name, value in known.items() if hasattr(anndata.settings, name)}
+    with warnings.catch_warnings(), anndata.settings.override(**here):
+        # of anndata and zarr, about formats to come
+        warnings.filterwarnings("ignore", message=".*(shard|Consolidated metadata|zarr v2).*")
+        yield
