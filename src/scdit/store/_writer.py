@@ -71,16 +71,13 @@ class StoreWriter:
                 chunks: tuple[int, ...] = (ROWS,)
                 if isinstance(piece, sp.csr_matrix):
                     chunks = (ELEMENTS,)
-                    piece = piece.copy()
-                    piece.indptr = piece.indptr.astype(np.int64)  # of more than 2^31 counts
                 elif isinstance(piece, np.ndarray):
                     chunks = (ROWS, *piece.shape[1:])
-                write_elem(
-                    group[parent] if parent else group,
-                    name,
-                    piece,
-                    dataset_kwargs={"chunks": chunks},
-                )
+                parent_group = group[parent] if parent else group
+                write_elem(parent_group, name, piece, dataset_kwargs={"chunks": chunks})
+                if sp.issparse(piece):  # there may be more than 2^31 counts
+                    pointers, kwargs = np.zeros(2, dtype=np.int64), {"chunks": (ROWS,)}
+                    write_elem(parent_group[name], "indptr", pointers, dataset_kwargs=kwargs)
             group["obs"].attrs["encoding-type"] = _UNFINISHED
             zarr.consolidate_metadata(group.store)
 
