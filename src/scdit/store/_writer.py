@@ -73,7 +73,7 @@ class StoreWriter:
                     chunks = (ELEMENTS,)
                 elif isinstance(piece, np.ndarray):
                     chunks = (ROWS, *piece.shape[1:])
-                parent_group = group[parent] if parent else group
+                parent_group: Any = group[parent] if parent else group
                 write_elem(parent_group, name, piece, dataset_kwargs={"chunks": chunks})
                 if sp.issparse(piece):  # there may be more than 2^31 counts
                     pointers, kwargs = np.zeros(2, dtype=np.int64), {"chunks": (ROWS,)}
