@@ -14,7 +14,8 @@ SOURCE = Path(scdit.__file__).parent
 # each layer may import those before it, and the checks and the version, which know no layer
 LAYERS = ["diffusion", "nn", "codec", "module", "train", "model"]
 ALLOWED = {layer: set(LAYERS[: i + 1]) for i, layer in enumerate(LAYERS)}
-ALLOWED["model"] |= {"conditions"}
+ALLOWED["model"] |= {"conditions", "store"}
+ALLOWED["store"] = {"store"}
 ALLOWED["conditions"] = {"conditions", "nn"}
 LEAVES = {
     "_checks",

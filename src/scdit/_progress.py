@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -13,7 +14,7 @@ logger = logging.getLogger("scdit")
 _TENTHS = 10  # lines in a log
 
 
-def progress(total: int, description: str, unit: str, silent: bool) -> Any:
+def progress(total: int, description: str, unit: str, silent: bool, done: int = 0) -> Any:
     """A bar with the interface of tqdm: ``update``, ``set_description``, ``set_postfix``, ``unpause``.
 
     A terminal or a notebook shows a bar. Elsewhere, as in the log of a cluster's job, every tenth of the
@@ -27,21 +28,25 @@ def progress(total: int, description: str, unit: str, silent: bool) -> Any:
         What is done, and what is counted.
     silent
         Show nothing.
+    done
+        Units that were done before.
     """
     if silent:
         return tqdm(total=total, disable=True)
     in_notebook = any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
     if in_notebook or sys.stderr.isatty():
-        return tqdm(total=total, desc=description, unit=unit)
-    return _LoggedProgress(total, description, unit)
+        return tqdm(total=total, desc=description, unit=unit, initial=done)
+    return _LoggedProgress(total, description, unit, done)
 
 
 class _LoggedProgress(terminal_tqdm):
     """Writes a line for every tenth of the way."""
 
-    def __init__(self, total: int, description: str, unit: str):
+    def __init__(self, total: int, description: str, unit: str, done: int):
         super().__init__(total=total, disable=True)
-        self._of, self._done, self._line = max(total, 1), 0, 0
+        self._of, self._done = max(total, 1), done
+        self._line = _TENTHS * done // self._of
+        self._first, self._began = done, time.monotonic()
         self._what, self._counted, self._values = description, unit, ""
         if not logger.hasHandlers():  # else lines would be lost
             logger.addHandler(logging.StreamHandler())
@@ -53,13 +58,15 @@ class _LoggedProgress(terminal_tqdm):
         line = _TENTHS * self._done // self._of
         if line > self._line:
             self._line = line
+            seconds = max(time.monotonic() - self._began, 1e-3)
             logger.info(
-                "%s: %d%% (%d of %d %s)%s",
+                "%s: %d%% (%d of %d %s, %.3g a second)%s",
                 self._what,
                 100 * line // _TENTHS,
                 self._done,
                 self._of,
                 self._counted,
+                (self._done - self._first) / seconds,
                 self._values,
             )
         return None

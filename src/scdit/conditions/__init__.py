@@ -1,5 +1,6 @@
 """Named conditions: from registered columns to a request in the user's words to codes of each cell."""
 
+from scdit.conditions._codes import RequestedCodes, resolve_codes
 from scdit.conditions._columns import check_conditions, check_not_taken
 from scdit.conditions._composition import Composition
 from scdit.conditions._condition import Category, Condition, Number
@@ -9,8 +10,10 @@ from scdit.conditions._library_sizes import (
     describe_library_size,
     lengths_of,
     resolve_library_sizes,
+    size_request,
+    sizes_of_cells,
 )
-from scdit.conditions._requests import MAX_CELLS, Request, name_requests, resolve_codes, resolve_n
+from scdit.conditions._requests import MAX_CELLS, Request, name_requests, resolve_n
 from scdit.conditions._tables import conditions_like, name_hashes, names_of_rows
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "LibrarySize",
     "Number",
     "Request",
+    "RequestedCodes",
     "check_conditions",
     "check_not_taken",
     "condition_fields",
@@ -35,4 +39,6 @@ __all__ = [
     "resolve_codes",
     "resolve_library_sizes",
     "resolve_n",
+    "size_request",
+    "sizes_of_cells",
 ]

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.spatial import cKDTree
 
+from scdit.conditions._combinations import Combinations, Recent, grouped
 from scdit.nn import DROPPED
 
 _NEAREST = 20  # those like a given number are drawn from a twentieth of the cells, or so many
+_KEPT = 4  # elements of pools that are kept for each training cell
+_BLOCK = 1 << 18  # cells whose combinations are looked at together
 
 
 @dataclass(frozen=True)
 class Composition:
     """The cells a model was trained on, as far as generation needs them.
+
+    What is found among them is kept, so that it is looked for once.
 
     Parameters
     ----------
@@ -30,13 +36,34 @@ class Composition:
     codes: dict[str, np.ndarray]
     library_size: np.ndarray
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"codes": self.codes, "library_size": self.library_size}
+
     def of_assay(self, i: int) -> Composition:
         """The cells that have one of several assays, with their library sizes there."""
-        if self.library_size.ndim == 1:
-            return self
-        size = self.library_size[:, i]
-        has = np.isfinite(size)
-        return Composition({name: code[has] for name, code in self.codes.items()}, size[has])
+        return self if self.library_size.ndim == 1 else self._assays[i]
+
+    @cached_property
+    def _assays(self) -> list[Composition]:
+        has = np.isfinite(self.library_size)
+        return [
+            Composition({k: code[own] for k, code in self.codes.items()}, size[own])
+            for size, own in zip(self.library_size.T, has.T, strict=True)
+        ]
+
+    @cached_property
+    def _combinations(self) -> Combinations:
+        categories = {k: code for k, code in self.codes.items() if not _is_number(code)}
+        return Combinations(categories, len(self.library_size))
+
+    @cached_property
+    def _spread(self) -> dict[str, float]:
+        """Standard deviation of the conditions that are numbers; 1 for a constant."""
+        return {k: x.std() or 1.0 for k, x in self.codes.items() if _is_number(x)}
+
+    @cached_property
+    def _pools(self) -> Recent:
+        return Recent(_KEPT * len(self.library_size))
 
     def draw(self, given: Mapping[str, np.ndarray], numbers: np.ndarray) -> np.ndarray:
         """Indices of training cells (n,), each drawn among those that share the given conditions.
@@ -52,36 +79,62 @@ class Composition:
         numbers
             Uniform in [0, 1), (n,): what each cell is drawn with, whatever else is drawn.
         """
-        everyone = np.arange(len(self.library_size))
-        for name in self.codes.keys() - given.keys():
-            if not _is_number(self.codes[name]):
-                known = self.codes[name][everyone] != DROPPED
-                everyone = _unless_empty(everyone[known], everyone)
         categories = {k: v for k, v in given.items() if not _is_number(v)}
-        values = [name for name in given if name not in categories]
+        values = tuple(name for name in given if name not in categories)
+        drawn = tuple(name for name in self.codes if name not in given)
         rows = np.empty(len(numbers), dtype=np.int64)
-        for combination, cells in _groups(categories, len(numbers)):
-            pool = everyone
-            for name, code in combination.items():
-                pool = _unless_empty(pool[self.codes[name][pool] == code], pool)
-            if values:
-                own = {k: given[k][cells] for k in values}
-                rows[cells] = self._nearest(own, pool, numbers[cells])
-            else:
+        for combination, cells in grouped(categories, len(numbers)):
+            key = (drawn, values, tuple(combination.items()))
+            pool, tree = self._pools.get(key, partial(self._pool, *key))
+            if tree is None:
                 rows[cells] = _pick(pool, numbers[cells])
+            else:
+                own = {k: given[k][cells] for k in values}
+                rows[cells] = self._nearest(own, pool, tree, numbers[cells])
         return rows
 
+    def _pool(
+        self,
+        drawn: tuple[str, ...],
+        values: tuple[str, ...],
+        combination: tuple[tuple[str, int], ...],
+    ) -> tuple[tuple[np.ndarray, cKDTree | None], int]:
+        """Training cells to draw from, a tree of their values, and the number of elements of both.
+
+        Parameters
+        ----------
+        drawn
+            Conditions that are not given.
+        values
+            Given conditions that are numbers.
+        combination
+            Name and code of each given category.
+        """
+        known = self._combinations
+        which = np.ones(len(known), dtype=bool)
+        for name in drawn:
+            if name in known.codes and (has := which & (known.codes[name] != DROPPED)).any():
+                which = has
+        for name, code in combination:
+            which = known.narrowed(which, name, code)
+        pool, _ = known.cells(np.flatnonzero(which))
+        if not values:
+            return (pool, None), len(pool)
+        there = np.stack([self.codes[k][pool] / self._spread[k] for k in values], axis=1)
+        return (pool, cKDTree(there)), (len(values) + 3) * len(pool)
+
     def _nearest(
-        self, values: Mapping[str, np.ndarray], pool: np.ndarray, numbers: np.ndarray
+        self,
+        values: Mapping[str, np.ndarray],
+        pool: np.ndarray,
+        tree: cKDTree,
+        numbers: np.ndarray,
     ) -> np.ndarray:
         """For each cell's values one of the nearest cells of the pool, ties included."""
-        scale = {name: self.codes[name].std() or 1.0 for name in values}
-        wanted = np.stack([values[name] / scale[name] for name in values], axis=1)
-        there = np.stack([self.codes[name][pool] / scale[name] for name in values], axis=1)
-        groups = [cells for _, cells in _groups(values, len(wanted))]
+        wanted = np.stack([values[name] / self._spread[name] for name in values], axis=1)
+        groups = [cells for _, cells in grouped(values, len(wanted))]
         points = wanted[[cells[0] for cells in groups]]
         k = int(np.clip(len(pool) // _NEAREST, 1, _NEAREST))
-        tree = cKDTree(there)
         radius = tree.query(points, k=[k])[0].ravel()
         radius *= 1 + 1e-12  # rounding must not lose the last
         rows = np.empty(len(wanted), dtype=np.int64)
@@ -114,38 +167,48 @@ class Composition:
         weight = np.array([1.5 if name == first else 1.0 for name in names])
         seen = {name: code.copy() for name, code in codes.items()}
         moved = {name: code.copy() for name, code in codes.items()}
-        for combination, cells in _groups({name: codes[name] for name in names}, len(numbers)):
-            if not names:
-                break
-            differs = np.array([self.codes[name] != combination[name] for name in names])
+        if not names:
+            return seen, moved
+        known = self._combinations
+        for combination, cells in grouped({name: codes[name] for name in names}, len(numbers)):
+            differs = np.array([known.codes[name] != combination[name] for name in names])
             distance = weight @ differs
-            rows = _pick(np.flatnonzero(distance == distance.min()), numbers[cells])
+            if not distance.min():  # training cells have it
+                continue
+            # a cell of the nearest combinations, whose categories are those of its own
+            nearest = np.flatnonzero(distance == distance.min())
+            which = self._pools.get(("nearest", *nearest), partial(self._which, nearest))
+            found = nearest[_pick(which, numbers[cells])]
             for name, differing in zip(names, differs, strict=True):
-                seen[name][cells] = self.codes[name][rows]
+                seen[name][cells] = known.codes[name][found]
                 if differing.all():
                     moved[name][cells] = seen[name][cells]
         return seen, moved
 
+    def _which(self, chosen: np.ndarray) -> tuple[np.ndarray, int]:
+        """Which of the `chosen` combinations each of their cells has, in the order of the cells."""
+        _, which = self._combinations.cells(chosen)
+        return which, len(which)
+
     def unseen(self, given: Mapping[str, np.ndarray]) -> list[dict[str, int]]:
-        """Combinations of given categories that no training cell has."""
-        n = len(next(iter(given.values()), []))
-        return [
-            combination
-            for combination, _ in _groups(given, n)
-            if not np.logical_and.reduce(
-                [self.codes[k] == v for k, v in combination.items()]
-            ).any()
-        ]
+        """Combinations of given categories that no training cell has, in order of the codes.
 
-
-def _groups(codes: Mapping[str, np.ndarray], n: int) -> list[tuple[dict[str, int], np.ndarray]]:
-    """Each combination of codes with the positions of its cells, in order of the codes."""
-    if not codes:
-        return [({}, np.arange(n))]
-    which = pd.DataFrame(dict(codes)).groupby(list(codes), sort=True).ngroup().to_numpy()
-    order = np.argsort(which, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(which[order])) + 1)
-    return [({name: code[cells[0]] for name, code in codes.items()}, cells) for cells in groups]
+        Parameters
+        ----------
+        given
+            Codes of all cells, (), or of each, (n,), by condition.
+        """
+        if not given:
+            return []
+        names, columns = list(given), np.broadcast_arrays(*map(np.atleast_1d, given.values()))
+        n = len(columns[0])
+        asked: set[tuple[int, ...]] = set()
+        for start in range(0, n, _BLOCK):
+            parts = (code[start : start + _BLOCK] for code in columns)
+            block = dict(zip(names, parts, strict=True))
+            asked |= {tuple(c.values()) for c, _ in grouped(block, min(_BLOCK, n - start))}
+        known = set(zip(*(self._combinations.codes[name].tolist() for name in names), strict=True))
+        return [dict(zip(names, codes, strict=True)) for codes in sorted(asked - known)]
 
 
 def _pick(pool: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -155,7 +218,3 @@ def _pick(pool: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 def _is_number(codes: np.ndarray) -> bool:
     return np.issubdtype(codes.dtype, np.floating)
-
-
-def _unless_empty(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return part if len(part) else whole

@@ -55,7 +55,9 @@ class Category:
             If a name is unknown, the message lists the known ones, or missing where it must not be.
         """
         try:
-            which, distinct = pd.factorize(_object_array(names))  # missing values have -1
+            # missing values have -1
+            one_each = names if isinstance(names, pd.Categorical) else _object_array(names)
+            which, distinct = pd.factorize(one_each)
         except TypeError as error:
             raise ValueError(f"{self.key}: names must be text or numbers") from error
         if self.unlabeled is None and (which < 0).any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.special import ndtri
@@ -43,12 +43,8 @@ def resolve_library_sizes(
     if isinstance(request, str):
         if request == "model":
             return None
-        if request == "empirical":
-            return composition.library_size[composition.draw(codes, numbers)]
-        raise ValueError(
-            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, one number "
-            "per cell, or ('lognormal', mean, sd)"
-        )
+        _check_name(request)
+        return composition.library_size[composition.draw(codes, numbers)]
     if is_distribution(request):
         _, mean, sd = request  # type: ignore[misc]
         if not (np.isfinite([mean, sd]).all() and sd >= 0):
@@ -57,9 +53,45 @@ def resolve_library_sizes(
             sizes = np.exp(mean + sd * ndtri(numbers.clip(_LEAST)))
     else:
         sizes = np.broadcast_to(_sizes_per_cell(request), numbers.shape).copy()
+    _check_sizes(sizes)
+    return sizes
+
+
+def size_request(request: LibrarySize) -> LibrarySize | np.ndarray:
+    """A library size as in ``generate``, checked; numbers as an array, () or (n,), float64.
+
+    Raises
+    ------
+    ValueError
+        If it is no library size, or a given number is out of range.
+    """
+    if isinstance(request, str):
+        _check_name(request)
+        return request
+    if is_distribution(request):
+        return request
+    sizes = _sizes_per_cell(request)
+    _check_sizes(sizes)
+    return sizes
+
+
+def sizes_of_cells(request: LibrarySize | np.ndarray, cells: range) -> Any:
+    """What is asked for of a range of cells, of what :func:`size_request` returns."""
+    per_cell = isinstance(request, np.ndarray) and request.ndim
+    return request[cells.start : cells.stop] if per_cell else request  # type: ignore[index]
+
+
+def _check_name(request: str) -> None:
+    if request not in ("model", "empirical"):
+        raise ValueError(
+            f"unknown library_size {request!r}: choose 'model', 'empirical', a number, one number "
+            "per cell, or ('lognormal', mean, sd)"
+        )
+
+
+def _check_sizes(sizes: np.ndarray) -> None:
     if not ((sizes > 0) & (sizes <= _MAX_LIBRARY_SIZE)).all():
         raise ValueError(f"library_size must be positive and at most {_MAX_LIBRARY_SIZE:.0e}")
-    return sizes
 
 
 def _sizes_per_cell(request: object) -> np.ndarray:

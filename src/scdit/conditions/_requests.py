@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, TypeAlias
 
@@ -10,9 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_scalar
 
-from scdit._checks import check_int, did_you_mean, shown, users_stacklevel
-from scdit.conditions._composition import Composition
-from scdit.conditions._condition import Category, Condition, Number
+from scdit._checks import check_int, did_you_mean, shown
+from scdit.conditions._condition import Condition, Number
 from scdit.nn import DROPPED
 
 Request: TypeAlias = str | float | Mapping[str, int] | Sequence[str] | pd.Series | None
@@ -28,7 +26,7 @@ def name_requests(
     covariates: Mapping[str, Request] | None,
     table: pd.DataFrame | Mapping[str, Request] | None = None,
 ) -> dict[str, Any]:
-    """Requests by the user's column: each one name, a dict of numbers of cells, or a list.
+    """Requests by the user's column: one name, a dict of numbers of cells, a list or a categorical.
 
     Parameters
     ----------
@@ -77,12 +75,12 @@ def name_requests(
         if requests.get(key) is not None:
             raise ValueError(f"{key!r} is asked for twice: in conditions, and on its own")
         many = isinstance(column, pd.Series) and isinstance(table, pd.DataFrame)
-        requests[key] = list(column) if many else _normalised(by_key[key], column)  # type: ignore[arg-type]
+        requests[key] = _per_cell(column) if many else _normalised(by_key[key], column)
     return requests
 
 
 def _normalised(condition: Condition, request: Any) -> Any:
-    """A request as None, one name, a dict of numbers of cells, or a list of names."""
+    """A request as None, one name, a dict of numbers of cells, or one name per cell."""
     key = condition.key
     if isinstance(request, pd.Series) and _is_numbers_of_cells(condition, request):
         repeated = request.index[request.index.duplicated()]
@@ -103,7 +101,14 @@ def _normalised(condition: Condition, request: Any) -> Any:
             f"{key}: give one name, a mapping from names to numbers of cells, or one name per cell; "
             f"got {shown(request)}"
         )
-    return list(request)
+    return _per_cell(request)
+
+
+def _per_cell(names: Any) -> list[Any] | pd.Categorical:
+    """One name per cell: as a categorical, which holds numbers and no names, where it is one."""
+    if isinstance(names, pd.Series) and isinstance(names.dtype, pd.CategoricalDtype):
+        names = names.array
+    return names if isinstance(names, pd.Categorical) else list(names)
 
 
 def _is_numbers_of_cells(condition: Condition, request: pd.Series) -> bool:
@@ -156,7 +161,7 @@ def resolve_n(
     for key, request in requests.items():
         if isinstance(request, Mapping):
             sizes.append((key, sum(request.values())))
-        elif isinstance(request, list):
+        elif isinstance(request, list | pd.Categorical):
             sizes.append((key, len(request)))
     sizes += (lengths or {}).items()
     if not sizes:
@@ -171,90 +176,3 @@ def resolve_n(
 
 def _is_count(value: object) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
-
-
-def resolve_codes(
-    conditions: Sequence[Condition],
-    composition: Composition,
-    requests: Mapping[str, Any],
-    numbers: np.ndarray,
-    rng: np.random.Generator,
-) -> dict[str, np.ndarray]:
-    """Codes (n,) of every condition of the cells to generate.
-
-    Parameters
-    ----------
-    conditions
-        The registered conditions.
-    composition
-        The training cells: what is not asked for is drawn jointly from those that share what is.
-    requests
-        See :func:`name_requests`.
-    numbers
-        Uniform in [0, 1), (n,): what each cell's conditions are drawn with.
-    rng
-        Source of the order in which a second mapping is combined with the first.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown.
-
-    Warns
-    -----
-    UserWarning
-        If the model has to extrapolate.
-    """
-    given: dict[str, np.ndarray] = {}
-    for condition in conditions:
-        request = requests.get(condition.key)
-        if request is None:
-            continue
-        if isinstance(request, Mapping):
-            codes = np.repeat(condition.encode(list(request)), list(request.values()))
-            # two mappings are combined independently: only the first keeps its order
-            codes = rng.permutation(codes) if given else codes
-        elif isinstance(request, list):
-            codes = condition.encode(request)
-        else:
-            codes = np.repeat(condition.encode([request]), len(numbers))
-        given[condition.name] = codes
-    for message in _extrapolations(conditions, composition, given):
-        warnings.warn(message, UserWarning, stacklevel=users_stacklevel())
-    if len(given) == len(conditions):
-        return given
-    rows = composition.draw(given, numbers)
-    return {c.name: given.get(c.name, composition.codes[c.name][rows]) for c in conditions}
-
-
-def _extrapolations(
-    conditions: Sequence[Condition], composition: Composition, given: Mapping[str, np.ndarray]
-) -> list[str]:
-    """What is asked for but was never seen in training, in words."""
-    messages = []
-    names: dict[str, Category] = {}
-    for condition in conditions:
-        if condition.name not in given:
-            continue
-        if isinstance(condition, Number):
-            far = condition.far_out(given[condition.name])
-            if far.any():
-                messages.append(
-                    f"{condition.key} of {given[condition.name][far][0]:g} is far outside the "
-                    f"training cells' range, {condition.low:g} to {condition.high:g}"
-                )
-        else:
-            names[condition.name] = condition
-    unseen = composition.unseen({name: given[name] for name in names})
-    if unseen:
-        shown_ones = [
-            " and ".join(
-                f"{names[k].key} {names[k].decode(np.array([v]))[0]!r}" for k, v in u.items()
-            )
-            for u in unseen[:3]
-        ]
-        messages.append(
-            f"no training cell has {'; or '.join(shown_ones)}{'; ...' if len(unseen) > 3 else ''}: "
-            "the model extrapolates"
-        )
-    return messages

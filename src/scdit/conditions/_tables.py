@@ -45,7 +45,7 @@ def conditions_like(
     return like.obs[keys]
 
 
-def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> list[str] | None:
+def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> pd.Index | None:
     """Names for the cells of a table of conditions: its index, or None where that cannot name them.
 
     Parameters
@@ -78,7 +78,7 @@ def names_of_rows(table: pd.DataFrame, taken: np.ndarray) -> list[str] | None:
     elif np.isin(name_hashes(names), taken).any():
         problem = "names training cells"
     if problem is None:
-        return names.tolist()
+        return names
     warnings.warn(
         f"the index of conditions {problem}: the new cells have names of their own",
         UserWarning,

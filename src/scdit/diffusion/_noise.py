@@ -37,9 +37,10 @@ class KeyedNoise:
         """Uniform float32 numbers in [0, 1), (stop - start, n), for the cells of a range."""
         return self._draw(start, stop, n, key, lambda g, s: g.random(s, np.float32))
 
-    def uniform_per_cell(self, n_cells: int, *key: int) -> np.ndarray:
-        """One uniform float64 number in [0, 1) for each of the first cells, (n_cells,)."""
-        return self._draw(0, n_cells, 1, key, lambda g, s: g.random(s))[:, 0]
+    def uniform_per_cell(self, cells: int | range, *key: int) -> np.ndarray:
+        """One uniform float64 number in [0, 1) for each cell of a range, or of the first so many."""
+        own = cells if isinstance(cells, range) else range(cells)
+        return self._draw(own.start, own.stop, 1, key, lambda g, s: g.random(s))[:, 0]
 
     def _draw(self, start, stop, n, key, draw) -> np.ndarray:
         first, last = start // _BLOCK, (stop - 1) // _BLOCK

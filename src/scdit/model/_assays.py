@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from torch import Tensor
 
 from scdit._checks import check_class, listed
 from scdit.conditions import (
@@ -19,14 +18,14 @@ from scdit.conditions import (
     LibrarySize,
     describe_library_size,
     lengths_of,
-    resolve_library_sizes,
 )
 from scdit.model._joint import joint_like, joint_of
-from scdit.model._modalities import Modality, registered_modalities, split, to_mudata
+from scdit.model._modalities import PROTEIN, Modality, registered_modalities, split, to_mudata
+from scdit.model._told import ToldMixin
 from scdit.module import RNA, SCDiTModule
 
 
-class AssaysMixin:
+class AssaysMixin(ToldMixin):
     """What other mixins need to be the same for genes alone and for several modalities.
 
     There are no modalities for an AnnData of genes alone, which is used as it is.
@@ -35,6 +34,7 @@ class AssaysMixin:
     adata: AnnData | None
     module: SCDiTModule
     registry: dict
+    composition_: dict
     vars_: dict[str, pd.DataFrame]
     var_: pd.DataFrame
     get_var_names: Callable[[], Sequence[str]]
@@ -44,6 +44,14 @@ class AssaysMixin:
     def _layer(self) -> str | None:
         """Layer of the counts that are trained on; a joint AnnData has none."""
         return None if self._modalities else self.registry["setup_args"]["layer"]
+
+    @property
+    def _training_cells(self) -> Composition:
+        """The training cells, with what was found among them in earlier calls."""
+        known = vars(self).get("_found_among_cells")
+        if known is None or known.codes is not self.composition_["codes"]:
+            known = self._found_among_cells = Composition(**self.composition_)
+        return known
 
     @property
     def _modalities(self) -> list[Modality]:
@@ -79,18 +87,30 @@ class AssaysMixin:
         if not modalities:
             return new
         parts = split(new, modalities, self.vars_)
-        if self.registry.get("setup_method_name") == "setup_mudata":
+        if self._is_mudata:
             return to_mudata(parts, new.obs, new.uns, self._owners())
         rna, proteins = parts.values()
         rna.obs, rna.uns = new.obs, dict(new.uns)
         setup = self.registry["setup_args"]
-        values = proteins.X.toarray()
-        if setup["protein_names_uns_key"] is None:
-            values = pd.DataFrame(values, index=new.obs_names, columns=proteins.var_names)
-        else:
+        if setup["protein_names_uns_key"] is not None:
             rna.uns[setup["protein_names_uns_key"]] = proteins.var_names.to_numpy(dtype=object)
+        values = self._protein_table(proteins.X, new.obs_names)
         rna.obsm[setup["protein_expression_obsm_key"]] = values
         return rna
+
+    @property
+    def _is_mudata(self) -> bool:
+        """Whether cells of the model are a MuData."""
+        return self.registry.get("setup_method_name") == "setup_mudata"
+
+    def _protein_table(
+        self, counts: sp.csr_matrix, obs_names: pd.Index
+    ) -> pd.DataFrame | np.ndarray:
+        """Counts (cells, proteins) as they stand in the ``obsm`` of an AnnData with proteins."""
+        if self.registry["setup_args"]["protein_names_uns_key"] is not None:
+            return counts.toarray()
+        names = self.vars_[PROTEIN].index
+        return pd.DataFrame(counts.toarray(), index=obs_names, columns=names)
 
     def _owners(self) -> dict[str, str]:
         """Modality that a column of conditions belongs to, where the user said one."""
@@ -132,32 +152,6 @@ class AssaysMixin:
                 f"{{{next(iter(by_name))!r}: 5000}}; the modalities are {listed(by_name)}"
             )
         return dict.fromkeys(by_name.values(), request)
-
-    def _resolved_sizes(
-        self,
-        requests: Mapping[str, LibrarySize],
-        composition: Composition,
-        codes: Mapping[str, np.ndarray],
-        numbers: np.ndarray,
-    ) -> dict[str, np.ndarray]:
-        """Library sizes (n,) of the assays for which the state's own is not kept; see `resolve_library_sizes`."""
-        sizes = {}
-        for i, (assay, request) in enumerate(requests.items()):
-            own = composition.of_assay(i)
-            found = resolve_library_sizes(request, own, codes, numbers)
-            if found is not None:
-                sizes[assay] = found
-        return sizes
-
-    def _with_sizes(self, state: Tensor, sizes: Mapping[str, np.ndarray], rows: range) -> Tensor:
-        """States (cells, n_state) of the cells at `rows`, with their library sizes of some assays."""
-        if not sizes:
-            return state
-        given = {
-            assay: torch.from_numpy(np.asarray(size)[rows.start : rows.stop]).to(state)
-            for assay, size in sizes.items()
-        }
-        return self.module.codec.with_library_size(state, given)
 
     def _described_sizes(self, requests: Mapping[str, LibrarySize]) -> str | dict[str, str]:
         """Library sizes as they stand in the provenance: one, or one for each modality."""

@@ -14,7 +14,6 @@ from anndata import AnnData
 from scdit._checks import check_bool, check_class, check_int, check_rng, shown
 from scdit._columns import GENERATED
 from scdit.conditions import (
-    Composition,
     LibrarySize,
     conditions_like,
     name_requests,
@@ -27,7 +26,7 @@ from scdit.model._batches import codes_on_device, unknown_codes
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER
+from scdit.model._told import CONDITIONS, LIBRARY, ORDER
 
 
 class DecodeMixin(CellsMixin):
@@ -35,7 +34,6 @@ class DecodeMixin(CellsMixin):
 
     var_: pd.DataFrame
     run_token_: str
-    composition_: dict
 
     def decode(
         self,
@@ -113,7 +111,7 @@ class DecodeMixin(CellsMixin):
         sizes_wanted = self._sizes_by_assay(library_size)
         resolve_n(n, requests, lengths_of_all(sizes_wanted))
 
-        noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
+        noise, composition = KeyedNoise(check_rng(rng)), self._training_cells
         named = [c for c in self._conditions if requests.get(c.key) is not None]
         given = resolve_codes(
             named,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,37 +12,22 @@ import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
 
-from scdit._checks import check_bool, check_int, check_rng
-from scdit._columns import GENERATED
+from scdit._checks import check_bool, check_int
 from scdit._progress import progress
 from scdit._torch import steady_torch
-from scdit.conditions import (
-    Composition,
-    LibrarySize,
-    Request,
-    conditions_like,
-    name_requests,
-    names_of_rows,
-    resolve_codes,
-    resolve_n,
-)
-from scdit.diffusion import KeyedNoise
-from scdit.model._assays import lengths_of_all
-from scdit.model._depths import as_integers, warn_of_depths, warn_of_sizes
-from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER, SamplingMixin, default_spacing
-
-# settings of a call that its cells depend on
-_IN_NAMES = ("rng", "sampler", "n_steps", "spacing", "eta", "guidance_scale")
+from scdit.conditions import LibrarySize, Request
+from scdit.model._lazy import lazy_matrices, require_dask
+from scdit.model._recipe import Batch, Recipe, check_shard, joined
+from scdit.model._recipes import RecipesMixin
+from scdit.model._sampling import default_spacing
+from scdit.model._stream import StreamMixin
+from scdit.store import Target
 
 
-class GenerateMixin(SamplingMixin):
+class GenerateMixin(RecipesMixin, StreamMixin):
     """Adds :meth:`generate` to the model."""
 
     adata: AnnData | None
-    name_hashes_: np.ndarray
-    run_token_: str
-    var_: pd.DataFrame
 
     @steady_torch()
     def generate(
@@ -61,6 +47,11 @@ class GenerateMixin(SamplingMixin):
         library_size: LibrarySize | Mapping[str, LibrarySize] = "model",
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
         batch_size: int = 512,
+        path: str | os.PathLike | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        shard: tuple[int, int] | None = None,
+        lazy: bool = False,
         silent: bool = False,
     ) -> AnnData | MuData:
         """Generate new cells.
@@ -117,6 +108,21 @@ class GenerateMixin(SamplingMixin):
             same name only if they are the same cells.
         batch_size
             Cells computed at once: a matter of memory and speed only.
+        path
+            File to write the cells to while they are made, whose memory does not grow with `n`:
+            ``.zarr`` or ``.h5ad``, of a MuData ``.zarr`` or ``.h5mu``. Until it is complete, the folder
+            ``<path>.unfinished`` is there instead.
+        resume
+            Go on with what an interrupted call with the same arguments left at `path`, to the same cells.
+            Starts anew where there is nothing, and returns what is complete.
+        overwrite
+            Replace the file at `path`, once the new one is complete.
+        shard
+            ``(rank, number)``: make only one of several parts of the cells, which several processes
+            share. They need the same `rng`. With `path`, each has a file of its own,
+            ``<name>.shard-<rank>-of-<number>.<suffix>``.
+        lazy
+            Return dask arrays, whose chunks are made when they are computed. Needs ``scdit[dask]``.
         silent
             No progress bar.
 
@@ -126,6 +132,10 @@ class GenerateMixin(SamplingMixin):
         conditions in ``obs`` under their own names and categories, ``obs["scdit_generated"]`` (True),
         the training ``var``, and ``uns["scdit"]`` with the settings of this call. Its ``"rng"`` is the
         seed that repeats the call, also where none was given.
+
+        With `path`, ``X`` and layers of what is returned stay in the file, as dask arrays if dask is
+        installed, else as sparse datasets of anndata. With `lazy`, they are dask arrays of CSR chunks,
+        and ``obs`` is in memory.
 
         Notes
         -----
@@ -142,7 +152,13 @@ class GenerateMixin(SamplingMixin):
             If the model is not trained, or sampling diverges.
         ValueError
             If an argument is out of range, or names something unknown (the message lists what is
-            known).
+            known); if a call with other arguments is to be resumed.
+        FileExistsError
+            If there is something at `path`, and neither `overwrite` nor `resume` says what to do.
+        OSError
+            If `path` cannot be written, or the disk is full. What was written is kept.
+        ImportError
+            If `lazy` needs dask.
 
         Warns
         -----
@@ -154,87 +170,87 @@ class GenerateMixin(SamplingMixin):
         times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
         check_int("batch_size", batch_size)
         check_bool("silent", silent)
-        wanted = self._sizes_by_assay(library_size)
-        like = None if like is None else self._joined(like)
-        table = conditions_like(self._conditions, conditions, like)
-        requests = name_requests(self._conditions, labels, batch, covariates, table)
-        lengths = lengths_of_all(wanted)
-        if like is not None:  # which a model without conditions takes no column of
-            lengths["like"] = like.n_obs
-        n = resolve_n(n, requests, lengths)
-        names = None
-        if conditions is not None:
-            names = names_of_rows(conditions, self.name_hashes_)
-        noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
-        codes = resolve_codes(
-            self._conditions,
-            composition,
-            requests,
-            noise.uniform_per_cell(n, CONDITIONS),
-            noise.generator(ORDER),
+        shard = check_shard(shard)
+        if shard is not None and rng is None:
+            raise ValueError("shard needs rng=, a seed that is the same for all ranks")
+        target = self._target(path, resume, overwrite, shard, lazy)
+        if target is not None and rng is None and "rng" in target.recorded:
+            rng = int(target.recorded["rng"])
+        guidance = guidance_scale
+        recipe, settings, record = self._recipe(
+            n,
+            labels,
+            batch,
+            covariates,
+            conditions,
+            like,
+            times=times,
+            options=options,
+            described={
+                "spacing": spacing or default_spacing(options["sampler"]),
+                "guidance_scale": dict(guidance)
+                if isinstance(guidance, Mapping)
+                else float(guidance),
+            },
+            library_size=library_size,
+            rng=rng,
+            batch_size=batch_size,
+            shard=shard,
         )
-        sizes = self._resolved_sizes(
-            wanted, composition, codes, noise.uniform_per_cell(n, LIBRARY)
-        )
-
-        for i, assay in enumerate(wanted):
-            if assay in sizes:
-                warn_of_sizes(sizes[assay], composition.of_assay(i).library_size)
-
-        seen, moved = self._seen_codes(codes, composition, noise)
-        scale = options["guidance_scale"]
-        module, counts, layers = self.module, [], defaultdict(list)
-        bar = progress(n, "Generating", "cell", silent)
-        for start in range(0, n, batch_size):
-            cells = range(start, min(start + batch_size, n))
-            told = self._codes_to_decode(self._codes_of(cells, codes, sizes), scale)
-            shown, to = (self._codes_of(cells, x, sizes) for x in (seen, moved))
-            state = module.sample(shown, cells, noise, times, **options)
-            if seen is not moved:
-                ends = (self._codes_to_decode(x, scale) for x in (shown, to))
-                state = module.codec.translate(state, *ends)
-            state = self._with_sizes(state, sizes, cells)
-            drawn = module.draw_counts(state, cells, noise, told)
-            counts.append(sp.csr_matrix(as_integers(drawn)))
-            for name, layer in module.codec.layers(state).items():
-                layers[name].append(sp.csr_matrix(layer.cpu().numpy()))
-            bar.update(len(cells))
-        bar.close()
-
-        settings = {
-            "version": _version(),
-            **options,
-            "n_steps": len(times) - 1,
-            "spacing": spacing or default_spacing(options["sampler"]),
-            "guidance_scale": dict(guidance_scale)
-            if isinstance(guidance_scale, Mapping)
-            else float(guidance_scale),
-            "library_size": self._described_sizes(wanted),
-            # as text: a seed may be too long for the integers of an h5ad file
-            "rng": str(noise.seed),
-            "batch_size": batch_size,
-            "conditions": [condition.key for condition in self._conditions],
-        }
-        x = sp.vstack(counts, format="csr")
-        for i, (assay, part) in enumerate(module.by_assay(x).items()):
-            if assay not in sizes:
-                warn_of_depths(part, composition.of_assay(i).library_size)
-        if names is None:
-            # the batch size is not a part of it, which changes one count in a hundred thousand
-            common = [
-                self.run_token_,
-                *(f"{k}={v}" for k, v in settings.items() if k in _IN_NAMES),
-            ]
-            own = [*codes.values(), *sizes.values()]
-            names = cell_names(";".join(common), own, n)
-        obs = self._obs(codes, names)
-        obs[GENERATED] = True
+        if target is not None:
+            return self._write(recipe, settings, record, target, silent)
+        if lazy:
+            x, layers = lazy_matrices(recipe, len(self.var_))
+            obs = recipe.whole_obs()
+        else:
+            x, layers, obs = self._made(recipe, silent)
         new = AnnData(X=x, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
-        new.layers.update({k: sp.vstack(parts, format="csr") for k, parts in layers.items()})
+        new.layers.update(layers)
         return self._as_given(new)
 
+    def _target(
+        self, path: Any, resume: bool, overwrite: bool, shard: tuple[int, int] | None, lazy: bool
+    ) -> Target | None:
+        """Where the cells are written to; None for memory.
 
-def _version() -> str:
-    from scdit import __version__
+        Raises
+        ------
+        ValueError
+            If the arguments do not go together.
+        """
+        check_bool("lazy", lazy)
+        if path is not None:
+            if lazy:
+                raise ValueError("give path= or lazy=True, not both")
+            return Target(path, self._suffixes(), overwrite=overwrite, resume=resume, shard=shard)
+        if check_bool("resume", resume) or check_bool("overwrite", overwrite):
+            raise ValueError("resume and overwrite are about a file: give path=")
+        if lazy:
+            require_dask()
+            if self._modalities and not self._is_mudata:
+                raise ValueError(
+                    "lazy=True has no proteins in obsm: register the data with setup_mudata, or give "
+                    "path="
+                )
+        return None
 
-    return __version__
+    def _made(
+        self, recipe: Recipe, silent: bool
+    ) -> tuple[sp.csr_matrix, dict[str, sp.csr_matrix], pd.DataFrame]:
+        """Counts, layers and obs of all cells of a recipe, in memory."""
+        made: list[Batch] = []
+        bar = progress(len(recipe.cells), "Generating", "cell", silent)
+        for cells in recipe.batches():
+            made.append(recipe.make(cells))
+            bar.update(len(cells))
+        bar.close()
+        x = sp.vstack([batch.counts for batch in made], format="csr")
+        depths = recipe.depths_seen()
+        depths.see(recipe.module.by_assay(x))
+        depths.warn(len(recipe.cells))
+        layers = {
+            name: sp.vstack([batch.layers[name] for batch in made], format="csr")
+            for name in made[0].layers
+        }
+        codes, sizes = (joined([getattr(b, k) for b in made]) for k in ("codes", "sizes"))
+        return x, layers, recipe.obs(recipe.cells, codes, sizes)

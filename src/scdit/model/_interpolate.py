@@ -18,7 +18,7 @@ from scdit._checks import check_bool, check_int, check_rng, check_rows, did_you_
 from scdit._columns import GENERATED
 from scdit._progress import progress
 from scdit._torch import steady_torch
-from scdit.conditions import MAX_CELLS, Category, Composition, Number, resolve_codes
+from scdit.conditions import MAX_CELLS, Category, Number, resolve_codes
 from scdit.diffusion import KeyedNoise, time_grid
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
@@ -172,7 +172,7 @@ class InterpolateMixin(SamplingMixin):
         if isinstance(end, Mapping):
             codes = resolve_codes(
                 self._conditions,
-                Composition(**self.composition_),
+                self._training_cells,
                 self._named(end),
                 rng.random(n),
                 rng,

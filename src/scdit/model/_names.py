@@ -22,7 +22,7 @@ def weights_token(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def cell_names(settings: str, columns: Iterable[np.ndarray], n: int) -> list[str]:
+def cell_names(settings: str, columns: Iterable[np.ndarray], n: int, first: int = 0) -> list[str]:
     """Names of cells, ``scdit-<digits>-<index>``.
 
     Parameters
@@ -33,6 +33,8 @@ def cell_names(settings: str, columns: Iterable[np.ndarray], n: int) -> list[str
         What is a cell's own: codes of conditions, library size; each (n,).
     n
         Number of cells.
+    first
+        Index of the first of them.
     """
     whole = int.from_bytes(blake2b(settings.encode(), digest_size=8).digest(), "big")
     digest = np.full(n, whole, dtype=np.uint64)
@@ -40,4 +42,4 @@ def cell_names(settings: str, columns: Iterable[np.ndarray], n: int) -> list[str
         digest = pd.util.hash_array(digest ^ pd.util.hash_array(np.asarray(column)))
     shift = np.uint64(64 - 4 * _DIGITS)
     parts = (digest >> shift).tolist()
-    return [f"scdit-{part:0{_DIGITS}x}-{i}" for i, part in enumerate(parts)]
+    return [f"scdit-{part:0{_DIGITS}x}-{i}" for i, part in enumerate(parts, first)]

@@ -14,7 +14,6 @@ from torch import Tensor
 from scdit._checks import check_bool, check_choice, check_int, check_rng
 from scdit._progress import progress
 from scdit._torch import steady_torch
-from scdit.conditions import Composition
 from scdit.diffusion import KeyedNoise
 from scdit.model._batches import Cells, Encoded
 from scdit.model._cells import CellsMixin
@@ -110,7 +109,7 @@ class PredictMixin(CellsMixin, SamplingMixin):
     def _pool(self, noise: KeyedNoise) -> Tensor:
         """States (pool, n_state) of new cells, composed as the training cells are."""
         times, options = self._sampling_options()
-        composition = Composition(**self.composition_)
+        composition = self._training_cells
         numbers = noise.uniform_per_cell(_POOL, _POOLED)
         rows = composition.draw({}, numbers)
         codes = {name: code[rows] for name, code in composition.codes.items()}

@@ -12,9 +12,7 @@ import torch
 
 from scdit._checks import check_choice, check_int, check_number, check_rng
 from scdit._torch import steady_torch
-from scdit.codec import LatentCodec
 from scdit.conditions import (
-    Composition,
     Condition,
     Request,
     name_requests,
@@ -23,12 +21,9 @@ from scdit.conditions import (
 )
 from scdit.diffusion import SAMPLERS, SPACINGS, KeyedNoise, sampler_names, time_grid
 from scdit.model._assays import AssaysMixin
-from scdit.module import RNA, SCDiTModule
-from scdit.nn import dropped_code
+from scdit.model._told import CONDITIONS, LIBRARY, ORDER
+from scdit.module import SCDiTModule
 
-# purposes of random numbers: each cell's conditions and library size, the order of combined requests,
-# and what stands in for combinations that were never seen
-CONDITIONS, LIBRARY, ORDER, SEEN = 10, 11, 12, 13
 _MAX_GUIDANCE, _MAX_STEPS = 100.0, 10_000
 _DEFAULT_STEPS = {
     "ab3": 6,
@@ -47,7 +42,6 @@ class SamplingMixin(AssaysMixin):
 
     module: SCDiTModule
     is_trained_: bool
-    composition_: dict
     _conditions: list[Condition]
 
     @steady_torch()
@@ -89,7 +83,7 @@ class SamplingMixin(AssaysMixin):
         check_int("n_frames", n_frames, 2, len(times))
         requests = name_requests(self._conditions, labels, batch, covariates)
         n = resolve_n(n, requests)
-        noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
+        noise, composition = KeyedNoise(check_rng(rng)), self._training_cells
         codes = resolve_codes(
             self._conditions,
             composition,
@@ -141,44 +135,6 @@ class SamplingMixin(AssaysMixin):
         return pd.DataFrame(
             {c.key: c.decode(codes[c.name]) for c in self._conditions}, index=names
         )
-
-    def _codes_of(
-        self, cells: range, codes: Mapping[str, np.ndarray], sizes: Mapping[str, np.ndarray]
-    ) -> dict[str, torch.Tensor]:
-        """All that the denoiser is told of a range of cells, on the module's device."""
-        rows, device = slice(cells.start, cells.stop), self.module.device
-        told = {
-            c.name: torch.from_numpy(c.standardise(codes[c.name][rows])).to(device)
-            for c in self._conditions
-        }
-        for name in self.module.context_names:
-            wanted = torch.from_numpy(sizes[RNA][rows]).to(device)
-            told[name] = self.module.codec.library_code(wanted)
-        return told
-
-    def _seen_codes(
-        self, codes: dict[str, np.ndarray], composition: Composition, noise: KeyedNoise
-    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """What the denoiser is asked for, and where the codec moves its states to: mostly `codes` both.
-
-        Of a combination that no training cell has, the denoiser is asked for one that they have. The
-        codec's prior moves the state from there: the sum of its parts is a better guess than what a
-        network makes of them.
-        """
-        if not isinstance(self.module.codec, LatentCodec) or not codes:
-            return codes, codes
-        n = len(next(iter(codes.values())))
-        return composition.seen_like(codes, noise.uniform_per_cell(n, SEEN), first="labels")
-
-    def _codes_to_decode(
-        self, codes: Mapping[str, torch.Tensor], scale: float | Mapping[str, float]
-    ) -> dict[str, torch.Tensor]:
-        """What the decoder is told: a condition that guidance drops is not known to it either."""
-        scales = scale if isinstance(scale, Mapping) else dict.fromkeys(codes, scale)
-        return {
-            name: code if scales.get(name, 1) else torch.full_like(code, dropped_code(code))
-            for name, code in codes.items()
-        }
 
     def _guidance(self, scale: float | Mapping[str, float]) -> float | dict[str, float]:
         """Check a guidance scale; a mapping from columns becomes one from internal names."""

@@ -17,7 +17,6 @@ from scdit._columns import GENERATED
 from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.conditions import (
-    Composition,
     LibrarySize,
     Request,
     name_requests,
@@ -30,7 +29,7 @@ from scdit.model._batches import Cells, codes_on_device
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._names import cell_names
-from scdit.model._sampling import CONDITIONS, LIBRARY, ORDER
+from scdit.model._told import CONDITIONS, LIBRARY, ORDER
 
 SOURCE = "source"  # column of obs with the names of the real cells
 _MOST_SAMPLES = 10_000  # of each cell
@@ -41,7 +40,6 @@ class TranslateMixin(CellsMixin):
 
     var_: pd.DataFrame
     run_token_: str
-    composition_: dict
 
     @steady_torch()
     def translate(
@@ -125,7 +123,7 @@ class TranslateMixin(CellsMixin):
         requests = self._new_conditions(labels, batch, covariates)
         wanted = self._wanted_sizes(library_size)
         resolve_n(n, requests, lengths_of_all(wanted))
-        noise, composition = KeyedNoise(check_rng(rng)), Composition(**self.composition_)
+        noise, composition = KeyedNoise(check_rng(rng)), self._training_cells
         codes = resolve_codes(
             self._conditions,
             composition,
