@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scdit.codec._presence import Presence, rows_with
-from scdit.codec._prior import ConditionPrior
+from scdit.codec._prior import ConditionPrior, product
 from scdit.codec._protocol import Assay, Codes, Counts, Phase, Present, SparseCounts, Uniform
 from scdit.codec._shared_start import start_together
 from scdit.codec._weight_prior import WeightPrior
@@ -131,7 +131,7 @@ class LatentCodec(nn.Module):
             seen[name] = assay.see(counts[name])
             depths[name] = has.only(name, assay.depth(seen[name]), 0.0)
             evidence = assay.evidence(assay.components(seen[name]), depths[name])
-            product = _product(mean, sd, *evidence)
+            product = product(mean, sd, *evidence)
             mean, sd = has.only(name, product[0], mean), has.only(name, product[1], sd)
         if not self.training:
             slope = self._likelihood_slope(mean, depths, seen, codes, present)
@@ -291,11 +291,3 @@ class _Given:
 
     def __call__(self, n: int) -> Tensor:
         return self.numbers
-
-
-def _product(
-    mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the product of two Gaussians, the second of them evidence."""
-    weight = sd**2 / (sd**2 + other_sd**2)  # of the evidence
-    return mean + weight * (other_mean - mean), weight.sqrt() * other_sd

@@ -35,3 +35,11 @@ class ConditionPrior(ConditionTerms):
         """Mean and standard deviation, each (cells, n_latent); see :meth:`ConditionTerms.total`."""
         mean, log_sd = self.total(codes, n_cells).chunk(2, dim=1)
         return mean, log_sd.clamp(*_LOG_SD).exp()
+
+
+def product(
+    mean: Tensor, sd: Tensor, other_mean: Tensor, other_sd: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the product of two Gaussians, the second of them evidence."""
+    weight = sd**2 / (sd**2 + other_sd**2)  # of the evidence
+    return mean + weight * (other_mean - mean), weight.sqrt() * other_sd
