@@ -131,8 +131,8 @@ class LatentCodec(nn.Module):
             seen[name] = assay.see(counts[name])
             depths[name] = has.only(name, assay.depth(seen[name]), 0.0)
             evidence = assay.evidence(assay.components(seen[name]), depths[name])
-            product = product(mean, sd, *evidence)
-            mean, sd = has.only(name, product[0], mean), has.only(name, product[1], sd)
+            new_mean, new_sd = product(mean, sd, *evidence)
+            mean, sd = has.only(name, new_mean, mean), has.only(name, new_sd, sd)
         if not self.training:
             slope = self._likelihood_slope(mean, depths, seen, codes, present)
             pull = slope - (mean - prior_mean) / prior_sd**2
