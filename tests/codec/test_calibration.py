@@ -262,7 +262,7 @@ def test_components_that_other_cells_have_are_counted():
 @pytest.mark.parametrize("n_cells", [2, 50, 500, 5_000, 100_000, 10_000_000])
 def test_defaults_stay_within_bounds(n_cells):
     phases = latent_codec(5).phases
-    assert [phase.batch_size for phase in phases.values()] == [64, 128]
+    assert [phase.batch_size for phase in phases.values()] == [64, 256]
     epochs = {name: phase.epochs(n_cells, phase.batch_size) for name, phase in phases.items()}
     assert min(epochs.values()) >= 1
     assert 1 <= default_n_latent(n_cells, None) <= 48
