@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--labels", default="cell_type", help="column of cell types")
     parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
     parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
-    parser.add_argument("--samplers", nargs="+", default=["ab2", "dpmpp_2m"])
-    parser.add_argument("--steps", type=int, nargs="+", default=[4, 5, 6, 8, 10])
+    parser.add_argument("--samplers", nargs="+", default=["ab3", "ab2"])
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 6, 8])
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
@@ -55,7 +55,7 @@ def main() -> None:
         sides = split(
             ad.read_h5ad(path), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
         )
-        name = f"calls_{path.stem.split('_')[0]}"
+        name = f"steps_{path.stem}"  # as in steps.py
         model = fit(sides[0], args.models, name, labels_key=args.labels)
         for setting in settings:
             for seed in range(args.draws):
