@@ -13,6 +13,7 @@ from anndata import AnnData
 from scvi.data import AnnDataManager
 
 from scdit._checks import check_bool, check_int, check_number
+from scdit._lazy import LazyCounts, cell_totals, released
 from scdit._torch import steady_torch
 from scdit.conditions import Condition, Number
 from scdit.model._assays import AssaysMixin
@@ -22,7 +23,7 @@ from scdit.model._names import weights_token
 from scdit.model._registration import check_unchanged
 from scdit.model._train_arguments import check_plans, check_trainer, per_phase
 from scdit.module import SCDiTModule
-from scdit.train import CellDataModule, PhasesRunner, condition_codes
+from scdit.train import CellDataModule, PhasesRunner, condition_codes, start_codec
 
 _TRAIN_SIZE = 0.9  # share of the cells, where some are held out
 # attributes that a training sets, by the names they have in the instance
@@ -177,7 +178,7 @@ class TrainMixin(AssaysMixin):
                 for name, phase in phases.items()
             },
         )
-        with _as_before_if_it_fails(self):
+        with _as_before_if_it_fails(self), released(counts):
             runner = PhasesRunner(
                 self,
                 cells,
@@ -192,14 +193,12 @@ class TrainMixin(AssaysMixin):
                 **trainer_kwargs,
             )
             if not self.is_trained_:
-                module, rows = self.module, cells.train_idx
-                present = module.present_by_assay(cells.present_of(rows))
-                module.codec.start(module.by_assay(counts[rows]), present)
+                start_codec(self.module, cells)
             runner()
             self.composition_ = self._composition(counts)
             self.run_token_ = weights_token(self.module)
 
-    def _composition(self, counts: sp.csr_matrix) -> dict[str, Any]:
+    def _composition(self, counts: sp.csr_matrix | LazyCounts) -> dict[str, Any]:
         """Conditions and library sizes of the training cells, see :class:`Composition`.
 
         Of several assays there is a column of library sizes for each; of an assay that a cell lacks NaN.
@@ -210,7 +209,7 @@ class TrainMixin(AssaysMixin):
             else self.adata_manager.get_from_registry(c.name).ravel()
             for c in self._conditions
         }
-        sizes = [x.sum(axis=1, dtype=np.float64).A1 for x in self.module.by_assay(counts).values()]
+        sizes = [cell_totals(part) for part in self.module.by_assay(counts).values()]
         library_size = sizes[0] if len(sizes) == 1 else np.stack(sizes, axis=1)
         present = presence(self.adata, self._modalities)
         if present is not None:

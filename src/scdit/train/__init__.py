@@ -1,6 +1,7 @@
 """Training: plans for the two phases, their data, and the runner that joins them."""
 
 from scdit.train._data import CellDataModule, StateDataModule, condition_codes
+from scdit.train._fitted import start_codec
 from scdit.train._plan import CodecPlan, DenoiserPlan
 from scdit.train._runner import PhasesRunner
 
@@ -11,4 +12,5 @@ __all__ = [
     "PhasesRunner",
     "StateDataModule",
     "condition_codes",
+    "start_codec",
 ]

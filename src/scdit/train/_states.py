@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scdit._lazy import LazyCounts
 from scdit.module import SCDiTModule
 from scdit.train._data import (
     CachedStates,
@@ -13,6 +14,7 @@ from scdit.train._data import (
     EncodedStates,
     StateDataModule,
 )
+from scdit.train._fitted import calibrate, empty_states, moments, sample, standardise
 
 _CELLS_AT_ONCE = 512
 
@@ -40,25 +42,21 @@ def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) 
 
 
 def _cached(module: SCDiTModule, cells: CellDataModule) -> CachedStates:
-    """Posteriors of all cells, held in memory."""
+    """Posteriors of all cells, held in memory or in a file."""
     mean, sd = encode(module, cells)
-    train = torch.as_tensor(cells.train_idx)
-    states = mean[train] + sd[train] * torch.randn_like(sd[train])
-    own = {name: code[train] for name, code in cells.codes.items()}
-    counts = module.by_assay(cells.counts[cells.train_idx])
-    module.codec.calibrate(states, counts, own, module.present_by_assay(cells.present_of(train)))
-
-    variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
-    low, high = mean[train].aminmax(dim=0)
-    module.set_normalisation(mean[train].mean(0), variance, low, high)
-    mean, sd = (x.cpu() for x in module.standardise(mean.to(module.device), sd.to(module.device)))
+    calibrate(module, cells, mean, sd)
+    module.set_normalisation(*moments(mean, sd, cells.train_idx))
+    standardise(module, mean, sd)
     return CachedStates(mean, sd, cells.codes)
 
 
 def _encoded(module: SCDiTModule, cells: CellDataModule) -> EncodedStates:
     """States that are encoded batch by batch: all of them at once may not fit into memory."""
     states = EncodedStates(module, cells)
-    chunks = np.array_split(cells.train_idx, -(-cells.n_train // _CELLS_AT_ONCE))
+    rows = cells.train_idx
+    if isinstance(cells.counts, LazyCounts):
+        rows = np.sort(rows[sample(len(rows))])
+    chunks = np.array_split(rows, -(-len(rows) // _CELLS_AT_ONCE))
     moments = module.codec.state_moments(states.encode(chunk).cpu() for chunk in chunks)
     module.set_normalisation(moments.mean, moments.variance, moments.low, moments.high)
     if module.head is not None:
@@ -81,15 +79,15 @@ def encode(module: SCDiTModule, cells: CellDataModule) -> tuple[Tensor, Tensor]:
         If a state is not finite.
     """
     module.eval()
-    means, sds = [], []
-    for batch in cells.all_cells(_CELLS_AT_ONCE):
+    n_cells, n_state = cells.counts.shape[0], module.codec.n_state
+    mean, sd = empty_states(n_cells, n_state), empty_states(n_cells, n_state)
+    for i, batch in enumerate(cells.all_cells(_CELLS_AT_ONCE)):
         posterior = module.inference(**module._get_inference_input(batch))
-        means.append(posterior["mean"].float().cpu())
-        sds.append(posterior["sd"].float().cpu())
-    mean, sd = torch.cat(means), torch.cat(sds)
-    if not (torch.isfinite(mean).all() and torch.isfinite(sd).all()):
-        raise RuntimeError(
-            "the codec's training diverged: lower its learning rate, "
-            'train(plan_kwargs={"codec": {"lr": ...}})'
-        )
+        rows = slice(i * _CELLS_AT_ONCE, (i + 1) * _CELLS_AT_ONCE)
+        mean[rows], sd[rows] = posterior["mean"], posterior["sd"]
+        if not (torch.isfinite(mean[rows]).all() and torch.isfinite(sd[rows]).all()):
+            raise RuntimeError(
+                "the codec's training diverged: lower its learning rate, "
+                'train(plan_kwargs={"codec": {"lr": ...}})'
+            )
     return mean, sd
