@@ -41,6 +41,8 @@ class CellDataModule(LightningDataModule):
         Whether cells are shuffled (with scvi's seed) before they are split.
     batch_size
         Cells per batch.
+    split_seed
+        The seed of an earlier split that is to be repeated.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class CellDataModule(LightningDataModule):
         shuffle_set_split: bool = True,
         batch_size: int = 256,
         present: np.ndarray | None = None,
+        split_seed: int | None = None,
     ):
         super().__init__()
         self.counts, self.codes, self.batch_size = counts, codes, batch_size
@@ -64,10 +67,13 @@ class CellDataModule(LightningDataModule):
         n = counts.shape[0]
         self.n_train, self.n_val = _split_sizes(n, train_size, validation_size)
         order = np.arange(n)
+        self.split_seed = split_seed
         if shuffle_set_split:
-            # scvi's seed, or that of torch, which lightning.seed_everything sets
-            seed = int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
-            order = np.random.default_rng(seed).permutation(n)
+            if split_seed is None:
+                # scvi's seed, or that of torch, which lightning.seed_everything sets
+                seed = int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
+                self.split_seed = seed
+            order = np.random.default_rng(self.split_seed).permutation(n)
         self.val_idx, self.train_idx, self.test_idx = np.split(
             order, [self.n_val, self.n_val + self.n_train]
         )

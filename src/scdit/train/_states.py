@@ -20,7 +20,9 @@ _CELLS_AT_ONCE = 512
 
 
 @torch.inference_mode()
-def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) -> StateDataModule:
+def prepare_states(
+    module: SCDiTModule, cells: CellDataModule, batch_size: int, *, again: bool = False
+) -> StateDataModule:
     """States that the denoiser is trained on; the module's normalisation is set from training cells.
 
     Parameters
@@ -31,21 +33,30 @@ def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) 
         The split of the cells.
     batch_size
         Cells per step of the denoiser.
+    again
+        The module has been through this: its codec is calibrated, and its normalisation set.
 
     Raises
     ------
     RuntimeError
         If a state is not finite.
     """
-    prepare = _cached if "codec" in module.codec.phases else _encoded
-    return StateDataModule(cells, prepare(module, cells), batch_size)
+    latent = "codec" in module.codec.phases
+    states = _cached(module, cells, again) if latent else _encoded(module, cells)
+    return StateDataModule(cells, states, batch_size)
 
 
-def _cached(module: SCDiTModule, cells: CellDataModule) -> CachedStates:
+def _cached(module: SCDiTModule, cells: CellDataModule, again: bool) -> CachedStates:
     """Posteriors of all cells, held in memory or in a file."""
-    mean, sd = encode(module, cells)
-    calibrate(module, cells, mean, sd)
-    module.set_normalisation(*moments(mean, sd, cells.train_idx))
+    if again:  # states are encoded without the calibration that follows from them
+        calibrated = {name: value.clone() for name, value in module.codec.state_dict().items()}
+        module.codec.clear_calibration()
+        mean, sd = encode(module, cells)
+        module.codec.load_state_dict(calibrated)
+    else:
+        mean, sd = encode(module, cells)
+        calibrate(module, cells, mean, sd)
+        module.set_normalisation(*moments(mean, sd, cells.train_idx))
     standardise(module, mean, sd)
     return CachedStates(mean, sd, cells.codes)
 
