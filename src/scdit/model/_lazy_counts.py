@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,7 @@ def opened(adata: AnnData, layer: str | None, matrix: Any) -> LazyCounts:
     known = _opened.get(key)
     if known is not None and known[0]() is adata and _same(known[1], source):
         return known[2]
-    edges, read = None, _read_rows(matrix)
+    edges, read = None, _read_rows(adata, matrix)
     if _package(matrix) == "dask":
         edges = np.cumsum([0, *matrix.chunks[0]]).tolist()
     counts = LazyCounts(matrix.shape, read, edges)
@@ -78,9 +79,23 @@ def table(frame: Any) -> pd.DataFrame:
     return frame.copy() if isinstance(frame, pd.DataFrame) else frame.to_memory()
 
 
-def _read_rows(matrix: Any) -> Any:
+def _read_rows(adata: AnnData, matrix: Any) -> Callable[[int, int], Any]:
+    """What gives the rows of a matrix from a start to a stop."""
     if _package(matrix) == "dask":
         return lambda start, stop: matrix[start:stop].compute()
+    if isinstance(matrix, CSRDataset) and adata.isbacked:
+        stored = adata.file["X"]
+        ends, n_columns = stored["indptr"][:], matrix.shape[1]
+
+        def rows(start: int, stop: int) -> sp.csr_matrix:
+            # anndata's own indexing takes 20 ms
+            first, last = ends[start], ends[stop]
+            parts = stored["data"][first:last], stored["indices"][first:last]
+            return sp.csr_matrix(
+                (*parts, ends[start : stop + 1] - first), shape=(stop - start, n_columns)
+            )
+
+        return rows
     return lambda start, stop: matrix[start:stop]
 
 
