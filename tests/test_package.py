@@ -20,6 +20,7 @@ ALLOWED["conditions"] = {"conditions", "nn"}
 LEAVES = {
     "_checks",
     "_columns",
+    "_lazy",
     "_matrix",
     "_mudata",
     "_compat",

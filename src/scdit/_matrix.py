@@ -25,3 +25,14 @@ def calculable(matrix: Any) -> Any:
     if matrix.dtype in (np.bool_, np.float16, np.longdouble):
         return matrix.astype(np.float64)
     return matrix
+
+
+def canonical(matrix: Any) -> sp.csr_matrix:
+    """A sparse matrix as CSR whose entries occur once, copied where it is not one."""
+    csr = sp.csr_matrix(matrix)
+    # looked at in a new object: the flags of the user's own stay as they are
+    csr = sp.csr_matrix((csr.data, csr.indices, csr.indptr), shape=csr.shape)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr

@@ -128,13 +128,6 @@ def test_matrices_that_are_none(adata, make, message):
         setup(adata, layer="x")
 
 
-def test_dask_and_very_large_counts(adata):
-    da = pytest.importorskip("dask.array")
-    adata.layers["lazy"] = da.from_array(adata.X.toarray())
-    with pytest.raises(TypeError, match="dask Array.*to_memory"):
-        setup(adata, layer="lazy")
-
-
 def test_missing_column_and_layer(adata):
     with pytest.raises(KeyError, match="did you mean 'cell_type'"):
         setup(adata, labels_key="cell_typ")

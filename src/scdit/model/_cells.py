@@ -14,6 +14,7 @@ from scvi import settings
 from torch import Tensor
 
 from scdit._checks import check_class, check_int, check_rows, shown, users_stacklevel
+from scdit._lazy import LazyCounts
 from scdit.codec import LatentCodec
 from scdit.conditions import Category, Condition, Number
 from scdit.model._assays import AssaysMixin
@@ -97,12 +98,12 @@ class CellsMixin(AssaysMixin):
                 f"adata.obs has no column {batch!r}: to move cells to another batch, their own must be "
                 "known"
             )
-        if given.isbacked:
-            check_counts(given, layer)  # which says what to do with it
         aligned = align_genes(given, genes)
         check_counts(aligned, layer)
         counts = read_counts(aligned, layer)
         present = presence(given, self._modalities)
+        if isinstance(counts, LazyCounts) and indices is None:
+            counts = counts[rows]
         places = genes.get_indexer(given.var_names)
         places = places[places >= 0]
         return Cells(

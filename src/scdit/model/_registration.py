@@ -11,7 +11,7 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField
 
 from scdit.conditions import DIGEST
-from scdit.model._counts import check_counts, read_counts
+from scdit.model._counts import check_counts
 
 
 class CountsField(LayerField):
@@ -41,10 +41,9 @@ class CountsField(LayerField):
 
     def digest(self, adata: AnnData) -> str:
         """Stands for the counts of every cell and gene, whatever the matrix is stored as."""
-        counts = read_counts(adata, self.attr_key)
+        cells, genes = check_counts(adata, self.attr_key)
         digest = blake2b(digest_size=8)
-        for axis in (0, 1):
-            total = np.asarray(counts.sum(axis=axis, dtype=np.float64))
+        for total in (genes, cells):
             digest.update(np.ascontiguousarray(total).tobytes())
         return digest.hexdigest()
 
@@ -77,7 +76,6 @@ def check_unchanged(manager: AnnDataManager) -> None:
             continue
         if isinstance(field, CountsField):
             what = "adata.X" if field.attr_key is None else f"adata.layers[{field.attr_key!r}]"
-            check_counts(adata, field.attr_key)
         else:
             what = f"adata.obs[{field.key!r}]"
             if field.key not in adata.obs:

@@ -24,6 +24,7 @@ from scdit.model._embed import EmbedMixin
 from scdit.model._generate import GenerateMixin
 from scdit.model._interpolate import InterpolateMixin
 from scdit.model._joint import joint_of
+from scdit.model._lazy_counts import table
 from scdit.model._likelihood import LikelihoodMixin
 from scdit.model._load import LoadMixin
 from scdit.model._modalities import VAR, Modality
@@ -190,7 +191,7 @@ class SCDiT(
         self.var_ = (
             pd.DataFrame(index=pd.Index(self.get_var_names()))
             if adata is None
-            else adata.var.copy()
+            else table(adata.var)
         )
         self.vars_ = {} if adata is None else dict(adata.uns.get(VAR, {}))
         self.name_hashes_ = name_hashes(pd.Index([]) if adata is None else adata.obs_names)

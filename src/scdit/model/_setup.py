@@ -67,7 +67,8 @@ class SetupMixin:
         KeyError
             If a layer or column does not exist.
         TypeError
-            If `adata` is no AnnData, or its matrix is not held in memory.
+            If `adata` is no AnnData, its matrix is of a kind that is not supported, or `obs` is not in
+            memory. Counts may stay on disk.
         ValueError
             If the counts are not raw counts, a cell has none, a column has missing values, no
             numbers or as many labels as cells, or gene names occur twice.
@@ -126,7 +127,7 @@ class SetupMixin:
         KeyError
             If a modality, layer or column does not exist.
         TypeError
-            If `mdata` is no MuData, or a matrix is not held in memory.
+            If `mdata` is no MuData, or a matrix is of a kind that is not supported.
         ValueError
             If `mdata` is a view or its modalities share features and not cells, no modality is named,
             counts are not raw counts, a cell has none, or a column cannot be a condition.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from anndata import AnnData
 from scvi.data import AnnDataManager
 
 from scdit._checks import check_bool, check_int, check_number
+from scdit._lazy import LazyCounts, cell_totals, released
 from scdit._torch import steady_torch
 from scdit.conditions import Condition, Number
 from scdit.model._assays import AssaysMixin
@@ -20,9 +22,16 @@ from scdit.model._counts import read_counts
 from scdit.model._modalities import presence
 from scdit.model._names import weights_token
 from scdit.model._registration import check_unchanged
+from scdit.model._resume import about_model, check_folder, check_model, check_training
 from scdit.model._train_arguments import check_plans, check_trainer, per_phase
 from scdit.module import SCDiTModule
-from scdit.train import CellDataModule, PhasesRunner, condition_codes
+from scdit.train import (
+    CellDataModule,
+    PhasesRunner,
+    condition_codes,
+    read_checkpoint,
+    start_codec,
+)
 
 _TRAIN_SIZE = 0.9  # share of the cells, where some are held out
 # attributes that a training sets, by the names they have in the instance
@@ -66,6 +75,8 @@ class TrainMixin(AssaysMixin):
         early_stopping_patience: int = 10,
         plan_kwargs: Mapping[str, Mapping[str, Any]] | None = None,
         silent: bool = False,
+        checkpoint_dir: str | PathLike | None = None,
+        resume_from: str | PathLike | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the codec, if it has weights, then the denoiser. A second call goes on from where the first stopped.
@@ -107,16 +118,29 @@ class TrainMixin(AssaysMixin):
         silent
             No progress: by default a bar, or, where no terminal or notebook shows it, a line in the log
             for every tenth of the way.
+        checkpoint_dir
+            Folder for checkpoints, made if it is not there: one file for each phase, written when the
+            phase begins, every three minutes, and when it ends. None for no checkpoints, or, with
+            `resume_from`, for the folder that this names.
+        resume_from
+            A folder of checkpoints, or a file in it: go on from there with weights, moving average,
+            optimiser and schedule. All other arguments must be those of the training that was cut, and
+            the model a new one with the same arguments and data. The split of the cells is the same;
+            an epoch that was cut is finished with cells in a new random order.
         **trainer_kwargs
             Passed to Lightning's trainer for all phases: ``precision``, ``gradient_clip_val``,
             ``callbacks``, ...
 
         Raises
         ------
+        FileExistsError
+            If `checkpoint_dir` has checkpoints of another training.
+        FileNotFoundError
+            If `resume_from` names no checkpoint.
         RuntimeError
             If a phase diverges; the message names it.
         ValueError
-            If there are fewer than two cells, data have changed since ``setup_anndata``, early stopping
+            If the checkpoint is damaged, or of another model, data or version; there are fewer than two cells, data have changed since ``setup_anndata``, early stopping
             is asked for without validation cells, or an argument is unknown or out of range.
 
         Warns
@@ -155,6 +179,10 @@ class TrainMixin(AssaysMixin):
                     "validation_size", validation_size, 0, 1, open_high=True
                 )
                 train_size = min(train_size, _TRAIN_SIZE)
+        checkpoint = None if resume_from is None else read_checkpoint(resume_from)
+        if checkpoint is not None:
+            check_model(checkpoint, self)
+        folder = check_folder(checkpoint_dir, checkpoint)
         counts = read_counts(self.adata, self._layer)
         cells = CellDataModule(
             counts,
@@ -164,6 +192,7 @@ class TrainMixin(AssaysMixin):
             shuffle_set_split,
             batch_size=batch_sizes[next(iter(phases))],
             present=presence(self.adata, self._modalities),
+            split_seed=None if checkpoint is None else checkpoint["scdit"]["split_seed"],
         )
         if wished and not (cells.n_val and trainer_kwargs.get("limit_val_batches", 1)):
             raise ValueError(
@@ -177,7 +206,20 @@ class TrainMixin(AssaysMixin):
                 for name, phase in phases.items()
             },
         )
-        with _as_before_if_it_fails(self):
+        training = {
+            "max_epochs": epochs,
+            "batch_size": batch_sizes,
+            "early_stopping": stopping,
+            "early_stopping_patience": patience,
+            "plan_kwargs": plans,
+            "train_size": cells.n_train,
+            "validation_size": cells.n_val,
+            "shuffle_set_split": bool(shuffle_set_split),
+        }
+        if checkpoint is not None:
+            check_training(checkpoint, training)
+        about = {**about_model(self), "training": training, "split_seed": cells.split_seed}
+        with _as_before_if_it_fails(self), released(counts):
             runner = PhasesRunner(
                 self,
                 cells,
@@ -189,17 +231,17 @@ class TrainMixin(AssaysMixin):
                 accelerator=accelerator,
                 devices=1 if devices == "auto" else devices,
                 silent=silent,
+                checkpoints=None if folder is None else (folder, about),
+                checkpoint=checkpoint,
                 **trainer_kwargs,
             )
-            if not self.is_trained_:
-                module, rows = self.module, cells.train_idx
-                present = module.present_by_assay(cells.present_of(rows))
-                module.codec.start(module.by_assay(counts[rows]), present)
+            if not self.is_trained_ and checkpoint is None:
+                start_codec(self.module, cells)
             runner()
             self.composition_ = self._composition(counts)
             self.run_token_ = weights_token(self.module)
 
-    def _composition(self, counts: sp.csr_matrix) -> dict[str, Any]:
+    def _composition(self, counts: sp.csr_matrix | LazyCounts) -> dict[str, Any]:
         """Conditions and library sizes of the training cells, see :class:`Composition`.
 
         Of several assays there is a column of library sizes for each; of an assay that a cell lacks NaN.
@@ -210,7 +252,7 @@ class TrainMixin(AssaysMixin):
             else self.adata_manager.get_from_registry(c.name).ravel()
             for c in self._conditions
         }
-        sizes = [x.sum(axis=1, dtype=np.float64).A1 for x in self.module.by_assay(counts).values()]
+        sizes = [cell_totals(part) for part in self.module.by_assay(counts).values()]
         library_size = sizes[0] if len(sizes) == 1 else np.stack(sizes, axis=1)
         present = presence(self.adata, self._modalities)
         if present is not None:

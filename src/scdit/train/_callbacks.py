@@ -41,6 +41,15 @@ class PhaseProgress(Callback):
             self.shown[f"{stage}_loss"] = f"{float(value):.4g}"
             self.bar.set_postfix(**self.shown, refresh=False)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Steps that were made, for a checkpoint."""
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the steps of a checkpoint."""
+        self.steps = state_dict["steps"]
+        self.bar.update(self.steps)
+
     def skip_to_end(self, planned: int) -> None:
         """Move the bar over steps that early stopping has saved."""
         self.bar.update(planned - self.steps)
@@ -83,6 +92,14 @@ class Divergence(Callback):
         if not float(loss) <= self.first + _WORSE * (abs(self.first) + 1):  # nor where it is NaN
             self._stop(f"its loss rose from {self.first:.3g} to {float(loss):.3g}")
 
+    def state_dict(self) -> dict[str, Any]:
+        """The first loss, for a checkpoint."""
+        return {"first": self.first}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Compare with the first loss of a checkpoint."""
+        self.first = state_dict["first"]
+
     def _stop(self, reason: str) -> None:
         raise RuntimeError(
             f"the training of the {self.phase} diverged: {reason}. Lower its learning rate: "
@@ -105,6 +122,14 @@ class BestWeights(Callback):
         self.network, self.monitor = network, monitor
         self.best_value = math.inf
         self.best: dict[str, Tensor] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best weights and their value, for a checkpoint."""
+        return {"best_value": self.best_value, "best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best weights of a checkpoint."""
+        self.best_value, self.best = state_dict["best_value"], state_dict["best"]
 
     def on_validation_end(self, trainer: Trainer, *_) -> None:
         value = float(trainer.callback_metrics.get(self.monitor, math.inf))

@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from scdit._checks import check_number
+from scdit._lazy import LazyCounts, cell_totals
 from scdit.module import LIBRARY_SIZE, PRESENT, RNA, SCDiTModule
+from scdit.train._blocks import BlockBatches
 
 
 class CellDataModule(LightningDataModule):
@@ -27,7 +29,8 @@ class CellDataModule(LightningDataModule):
     Parameters
     ----------
     counts
-        Counts of all cells, (cells, features), those of all assays side by side.
+        Counts of all cells, (cells, features), those of all assays side by side; read from where they
+        are stored if they are :class:`LazyCounts`.
     codes
         Their conditions, (cells,) by name, see :func:`condition_codes`.
     present
@@ -38,6 +41,8 @@ class CellDataModule(LightningDataModule):
         Whether cells are shuffled (with scvi's seed) before they are split.
     batch_size
         Cells per batch.
+    split_seed
+        The seed of an earlier split that is to be repeated.
 
     Raises
     ------
@@ -47,13 +52,14 @@ class CellDataModule(LightningDataModule):
 
     def __init__(
         self,
-        counts: sp.csr_matrix,
+        counts: sp.csr_matrix | LazyCounts,
         codes: Mapping[str, Tensor],
         train_size: float | None = None,
         validation_size: float | None = None,
         shuffle_set_split: bool = True,
         batch_size: int = 256,
         present: np.ndarray | None = None,
+        split_seed: int | None = None,
     ):
         super().__init__()
         self.counts, self.codes, self.batch_size = counts, codes, batch_size
@@ -61,27 +67,31 @@ class CellDataModule(LightningDataModule):
         n = counts.shape[0]
         self.n_train, self.n_val = _split_sizes(n, train_size, validation_size)
         order = np.arange(n)
+        self.split_seed = split_seed
         if shuffle_set_split:
-            # scvi's seed, or that of torch, which lightning.seed_everything sets
-            seed = int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
-            order = np.random.default_rng(seed).permutation(n)
+            if split_seed is None:
+                # scvi's seed, or that of torch, which lightning.seed_everything sets
+                seed = int(torch.randint(2**31, ())) if settings.seed is None else settings.seed
+                self.split_seed = seed
+            order = np.random.default_rng(self.split_seed).permutation(n)
         self.val_idx, self.train_idx, self.test_idx = np.split(
             order, [self.n_val, self.n_val + self.n_train]
         )
 
     def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
-        return _loader(self, self.train_idx, RandomSampler, self.batch_size)
+        return _loader(self, self.train_idx, RandomSampler, self.batch_size, self.counts)
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation cells in order; empty if there are none."""
         if not self.n_val:
             return []
-        return _loader(self, self.val_idx, SequentialSampler, self.batch_size)
+        return _loader(self, self.val_idx, SequentialSampler, self.batch_size, self.counts)
 
     def all_cells(self, batch_size: int) -> DataLoader:
         """All cells, in order."""
-        return _loader(self, np.arange(self.counts.shape[0]), SequentialSampler, batch_size)
+        everyone = np.arange(self.counts.shape[0])
+        return _loader(self, everyone, SequentialSampler, batch_size, self.counts)
 
     def present_of(self, cells: np.ndarray | Tensor) -> Tensor | None:
         """Whether some cells have each assay, bool (cells, assays); None where all have all."""
@@ -137,22 +147,33 @@ class StateDataModule(LightningDataModule):
         )
         self.n_train, self.n_val = cells.n_train, cells.n_val
         self.states, self.batch_size = states, batch_size
+        # what a batch of states is made of, where they are encoded anew each time
+        self.counts = cells.counts if isinstance(states, EncodedStates) else None
 
     def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
-        return _loader(self.states, self.train_idx, RandomSampler, self.batch_size)
+        return _loader(self.states, self.train_idx, RandomSampler, self.batch_size, self.counts)
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation cells in order; empty if there are none."""
         if not self.n_val:
             return []
-        return _loader(self.states, self.val_idx, SequentialSampler, self.batch_size)
+        return _loader(self.states, self.val_idx, SequentialSampler, self.batch_size, self.counts)
 
 
-def _loader(cells: Any, indices: np.ndarray, order: type, batch_size: int) -> DataLoader:
-    """Batches of some cells: a batch is one indexing of `cells` with an array of rows."""
+def _loader(
+    cells: Any, indices: np.ndarray, order: type, batch_size: int, counts: Any = None
+) -> DataLoader:
+    """Batches of some cells: a batch is one indexing of `cells` with an array of rows.
+
+    They are visited in an order in which `counts` can be read, where these are not in memory.
+    """
     dataset = _Rows(cells, np.asarray(indices))
-    batches = BatchSampler(order(dataset), batch_size, drop_last=False)
+    batches: Any
+    if isinstance(counts, LazyCounts):
+        batches = BlockBatches(counts, dataset.indices, batch_size, order is RandomSampler)
+    else:
+        batches = BatchSampler(order(dataset), batch_size, drop_last=False)
     return DataLoader(dataset, sampler=batches, batch_size=None)
 
 
@@ -204,7 +225,7 @@ class EncodedStates(Dataset):
 
     def __init__(self, module: SCDiTModule, cells: CellDataModule):
         self.module, self.cells = module, cells
-        library = torch.from_numpy(np.asarray(cells.counts.sum(axis=1, dtype=np.float64)).ravel())
+        library = torch.from_numpy(cell_totals(cells.counts))
         self.codes = {**cells.codes, LIBRARY_SIZE: module.codec.library_code(library).cpu()}
 
     def encode(self, cells: np.ndarray) -> Tensor:

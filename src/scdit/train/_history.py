@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import pandas as pd
 from lightning.pytorch.loggers import Logger
@@ -38,6 +39,12 @@ class HistoryLogger(Logger):
             if name not in ("epoch", "step"):
                 self._index[name] = index
                 self._values[name][at] = float(value)
+
+    def restore(self, history: Mapping[str, pd.DataFrame]) -> None:
+        """Go on after what another logger has kept."""
+        for name, table in history.items():
+            self._index[name] = str(table.index.name)
+            self._values[name] = dict(zip(table.index.tolist(), table[name].tolist(), strict=True))
 
     @property
     def history(self) -> dict[str, pd.DataFrame]:

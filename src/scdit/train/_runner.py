@@ -9,9 +9,11 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from scvi.train import TrainRunner
 from torch import nn
@@ -19,6 +21,7 @@ from torch import nn
 from scdit._checks import users_stacklevel
 from scdit._progress import progress
 from scdit.train._callbacks import BestWeights, Divergence, PhaseProgress
+from scdit.train._checkpoints import Checkpoints, tables
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._history import HistoryLogger
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
@@ -40,10 +43,12 @@ class _PhaseRunner(TrainRunner):
         If it is interrupted, which Lightning turns into an exit of the process.
     """
 
-    def __init__(self, *args: Any, logger: Any = None, **kwargs: Any):
+    def __init__(
+        self, *args: Any, logger: Any = None, own: HistoryLogger | None = None, **kwargs: Any
+    ):
         # without a logger of the user's there is no other: the history is in memory
         super().__init__(*args, logger=False if logger is None else logger, **kwargs)
-        self._logger = HistoryLogger()
+        self._logger = HistoryLogger() if own is None else own
         self.trainer.loggers = [*self.trainer.loggers, self._logger]
 
     def __call__(self) -> None:
@@ -107,6 +112,11 @@ class PhasesRunner:
         See `early_stopping`.
     silent
         No progress bar.
+    checkpoints
+        Folder of checkpoints, and what is written into them beside the state of the training; None
+        for no checkpoints.
+    checkpoint
+        The one to go on from, see :func:`read_checkpoint`; None to begin.
     **trainer_kwargs
         Passed to :class:`scvi.train.TrainRunner` for all phases.
     """
@@ -122,9 +132,12 @@ class PhasesRunner:
         early_stopping: Mapping[str, bool],
         patience: int = 10,
         silent: bool = False,
+        checkpoints: tuple[Path, Mapping[str, Any]] | None = None,
+        checkpoint: Mapping[str, Any] | None = None,
         **trainer_kwargs: Any,
     ):
         self.model, self.cells = model, cells
+        self.checkpoints, self.checkpoint = checkpoints, checkpoint
         self.max_epochs, self.batch_size = max_epochs, batch_size
         self.plans = {
             phase: _PLANS[phase](model.module, **plan_kwargs[phase]) for phase in plan_kwargs
@@ -141,16 +154,33 @@ class PhasesRunner:
             for phase in phases
         )
         with progress(total, "Training", "batch", self.silent) as bar:
-            if "codec" in phases:
-                # of an earlier training, and fitted anew to the states of this one
-                module.codec.clear_calibration()
+            resumed = None if self.checkpoint is None else self._restore(module, bar)
+            if "codec" in phases and resumed != "denoiser":
+                if resumed is None:
+                    # of an earlier training, and fitted anew to the states of this one
+                    module.codec.clear_calibration()
                 module.train()  # an earlier training leaves it in the mode of evaluation
                 self._fit(self.plans["codec"], self.cells, module.codec, bar)
             self.model.is_trained_ = False  # until the last phase is done
-            states = prepare_states(module, self.cells, self.batch_size["denoiser"])
+            again = resumed == "denoiser"
+            states = prepare_states(module, self.cells, self.batch_size["denoiser"], again=again)
             module.train()
             networks = nn.ModuleList([module.denoiser, module.ema])
             self._fit(self.plans["denoiser"], states, networks, bar)
+
+    def _restore(self, module: nn.Module, bar: Any) -> str:
+        """Take weights and history of the checkpoint; gives its phase."""
+        checkpoint = self.checkpoint or {}
+        about, phases = checkpoint["scdit"], list(self.plans)
+        weights = {
+            name.removeprefix("module."): value for name, value in checkpoint["state_dict"].items()
+        }
+        module.load_state_dict(weights)
+        self.model.history_ = tables(about["history"]) or None
+        for phase in phases[: phases.index(about["phase"])]:
+            steps = math.ceil(self.cells.n_train / self.batch_size[phase])
+            bar.update(self.max_epochs[phase] * steps)
+        return str(about["phase"])
 
     def _fit(
         self, plan: _Plan, data: CellDataModule | StateDataModule, network: nn.Module, bar: Any
@@ -160,6 +190,19 @@ class PhasesRunner:
         steps = PhaseProgress(bar, plan.phase)
         callbacks = [steps, *(self.trainer_kwargs.get("callbacks") or [])]
         options: dict[str, Any] = {}
+        logged = HistoryLogger()
+        resumed = self.checkpoint
+        if resumed is not None and resumed["scdit"]["phase"] == plan.phase:
+            logged.restore(tables(resumed["scdit"]["logged"]))
+            torch.set_rng_state(resumed["scdit"]["random"])
+            options["ckpt_path"] = str(resumed["path"])
+        if self.checkpoints is not None:
+            folder, about = self.checkpoints
+            callbacks.append(
+                Checkpoints(
+                    folder, plan.phase, about, lambda: (self.model.history_ or {}, logged.history)
+                )
+            )
         watched = bool(data.n_val) and self.early_stopping[plan.phase]
         if data.n_val:
             if watched:
@@ -181,6 +224,7 @@ class PhasesRunner:
                 training_plan=plan,
                 data_splitter=data,
                 max_epochs=max_epochs,
+                own=logged,
                 **options,
             )
             try:
@@ -211,6 +255,7 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)
             warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode", UserWarning)
+            warnings.filterwarnings("ignore", "You're resuming from a checkpoint", UserWarning)
             warnings.filterwarnings("ignore", ".*does not have many workers", UserWarning)
             yield
     finally:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scdit._lazy import LazyCounts
 from scdit.module import SCDiTModule
 from scdit.train._data import (
     CachedStates,
@@ -13,12 +14,15 @@ from scdit.train._data import (
     EncodedStates,
     StateDataModule,
 )
+from scdit.train._fitted import calibrate, empty_states, moments, sample, standardise
 
 _CELLS_AT_ONCE = 512
 
 
 @torch.inference_mode()
-def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) -> StateDataModule:
+def prepare_states(
+    module: SCDiTModule, cells: CellDataModule, batch_size: int, *, again: bool = False
+) -> StateDataModule:
     """States that the denoiser is trained on; the module's normalisation is set from training cells.
 
     Parameters
@@ -29,36 +33,41 @@ def prepare_states(module: SCDiTModule, cells: CellDataModule, batch_size: int) 
         The split of the cells.
     batch_size
         Cells per step of the denoiser.
+    again
+        The module has been through this: its codec is calibrated, and its normalisation set.
 
     Raises
     ------
     RuntimeError
         If a state is not finite.
     """
-    prepare = _cached if "codec" in module.codec.phases else _encoded
-    return StateDataModule(cells, prepare(module, cells), batch_size)
+    latent = "codec" in module.codec.phases
+    states = _cached(module, cells, again) if latent else _encoded(module, cells)
+    return StateDataModule(cells, states, batch_size)
 
 
-def _cached(module: SCDiTModule, cells: CellDataModule) -> CachedStates:
-    """Posteriors of all cells, held in memory."""
-    mean, sd = encode(module, cells)
-    train = torch.as_tensor(cells.train_idx)
-    states = mean[train] + sd[train] * torch.randn_like(sd[train])
-    own = {name: code[train] for name, code in cells.codes.items()}
-    counts = module.by_assay(cells.counts[cells.train_idx])
-    module.codec.calibrate(states, counts, own, module.present_by_assay(cells.present_of(train)))
-
-    variance = mean[train].var(0, correction=0) + sd[train].pow(2).mean(0)
-    low, high = mean[train].aminmax(dim=0)
-    module.set_normalisation(mean[train].mean(0), variance, low, high)
-    mean, sd = (x.cpu() for x in module.standardise(mean.to(module.device), sd.to(module.device)))
+def _cached(module: SCDiTModule, cells: CellDataModule, again: bool) -> CachedStates:
+    """Posteriors of all cells, held in memory or in a file."""
+    if again:  # states are encoded without the calibration that follows from them
+        calibrated = {name: value.clone() for name, value in module.codec.state_dict().items()}
+        module.codec.clear_calibration()
+        mean, sd = encode(module, cells)
+        module.codec.load_state_dict(calibrated)
+    else:
+        mean, sd = encode(module, cells)
+        calibrate(module, cells, mean, sd)
+        module.set_normalisation(*moments(mean, sd, cells.train_idx))
+    standardise(module, mean, sd)
     return CachedStates(mean, sd, cells.codes)
 
 
 def _encoded(module: SCDiTModule, cells: CellDataModule) -> EncodedStates:
     """States that are encoded batch by batch: all of them at once may not fit into memory."""
     states = EncodedStates(module, cells)
-    chunks = np.array_split(cells.train_idx, -(-cells.n_train // _CELLS_AT_ONCE))
+    rows = cells.train_idx
+    if isinstance(cells.counts, LazyCounts):
+        rows = np.sort(rows[sample(len(rows))])
+    chunks = np.array_split(rows, -(-len(rows) // _CELLS_AT_ONCE))
     moments = module.codec.state_moments(states.encode(chunk).cpu() for chunk in chunks)
     module.set_normalisation(moments.mean, moments.variance, moments.low, moments.high)
     if module.head is not None:
@@ -81,15 +90,15 @@ def encode(module: SCDiTModule, cells: CellDataModule) -> tuple[Tensor, Tensor]:
         If a state is not finite.
     """
     module.eval()
-    means, sds = [], []
-    for batch in cells.all_cells(_CELLS_AT_ONCE):
+    n_cells, n_state = cells.counts.shape[0], module.codec.n_state
+    mean, sd = empty_states(n_cells, n_state), empty_states(n_cells, n_state)
+    for i, batch in enumerate(cells.all_cells(_CELLS_AT_ONCE)):
         posterior = module.inference(**module._get_inference_input(batch))
-        means.append(posterior["mean"].float().cpu())
-        sds.append(posterior["sd"].float().cpu())
-    mean, sd = torch.cat(means), torch.cat(sds)
-    if not (torch.isfinite(mean).all() and torch.isfinite(sd).all()):
-        raise RuntimeError(
-            "the codec's training diverged: lower its learning rate, "
-            'train(plan_kwargs={"codec": {"lr": ...}})'
-        )
+        rows = slice(i * _CELLS_AT_ONCE, (i + 1) * _CELLS_AT_ONCE)
+        mean[rows], sd[rows] = posterior["mean"], posterior["sd"]
+        if not (torch.isfinite(mean[rows]).all() and torch.isfinite(sd[rows]).all()):
+            raise RuntimeError(
+                "the codec's training diverged: lower its learning rate, "
+                'train(plan_kwargs={"codec": {"lr": ...}})'
+            )
     return mean, sd

@@ -1,0 +1,169 @@
+"""Memory and time of training: counts in memory, in a backed h5ad file, and read lazily from zarr.
+
+The cells are those inside scanpy (700 PBMC, 765 genes), drawn many times, each time with another share of its
+molecules, and their genes repeated until there are as many as asked for. They are written to disk once, block
+by block. Each way of reading them runs in a process of its own, so that its peak memory is its own; the peak of
+a process that has only imported the package stands beside them.
+
+    python benchmarks/scale_training.py --cells 100000 --genes 2000 --steps 300 --folder /tmp/scale
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from trial import describe_machine, describe_versions
+
+ROOT = Path(__file__).parents[1]
+MODES = ("imports", "memory", "backed", "lazy", "annbatch")
+BLOCK = 10_000  # cells written at once
+
+
+def main() -> None:
+    """Write the cells, train in every way, and print a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cells", type=int, default=100_000)
+    parser.add_argument("--genes", type=int, default=2_000)
+    parser.add_argument("--steps", type=int, default=300, help="of each phase")
+    parser.add_argument("--folder", type=Path, required=True, help="for the cells")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:-1])
+    parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="JSON file of the results")
+    args = parser.parse_args()
+    if args.mode is not None:
+        print(json.dumps(measure(args.mode, path_of(args), args.steps)))
+        return
+    args.folder.mkdir(parents=True, exist_ok=True)
+    write_cells(path_of(args), args.cells, args.genes)
+    rows = []
+    for mode in args.modes:
+        command = [sys.executable, __file__, *sys.argv[1:], "--mode", mode]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            print(f"{mode}: {done.stderr.strip().splitlines()[-1]}")
+            continue
+        rows.append({"mode": mode, **json.loads(done.stdout.strip().splitlines()[-1])})
+        print(rows[-1], flush=True)
+    if args.out is not None:
+        about = {"machine": describe_machine(), "versions": describe_versions()}
+        sizes = {"cells": args.cells, "genes": args.genes, "steps": args.steps}
+        args.out.write_text(json.dumps({**about, **sizes, "rows": rows}, indent=1) + "\n")
+
+
+def path_of(args: argparse.Namespace) -> Path:
+    """Return the path of the cells, without its suffix."""
+    return args.folder / f"cells_{args.cells}_{args.genes}"
+
+
+def write_cells(path: Path, n_cells: int, n_genes: int) -> None:
+    """Write the same cells as ``.h5ad`` and ``.zarr``, unless they are there."""
+    import h5py
+    import zarr
+
+    import scdit
+
+    stores = {
+        path.with_suffix(".h5ad"): lambda p: h5py.File(p, "w"),
+        path.with_suffix(".zarr"): lambda p: zarr.open_group(p, mode="w"),
+    }
+    real = scdit.datasets.pbmc68k()
+    labels = real.obs["bulk_labels"].astype(str).to_numpy()
+    counts = real.X.toarray().astype(np.int64)
+    which = np.random.default_rng(0).integers(real.n_obs, size=n_cells)
+    genes = np.resize(np.arange(real.n_vars), n_genes)
+    obs = pd.DataFrame(
+        {"bulk_labels": pd.Categorical(labels[which])}, index=[f"cell{i}" for i in range(n_cells)]
+    )
+    var = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
+    for store, opened in stores.items():
+        if store.exists():
+            continue
+        group = opened(store)
+        for start in range(0, n_cells, BLOCK):
+            rng = np.random.default_rng(start)
+            chosen = which[start : start + BLOCK]
+            share = rng.uniform(0.4, 0.9, (len(chosen), 1))
+            block = rng.binomial(counts[chosen][:, genes], share)
+            # a cell without counts is none
+            block[block.sum(axis=1) == 0, 0] = 1
+            csr = sp.csr_matrix(block, dtype=np.float32)
+            csr.indptr = csr.indptr.astype(np.int64)
+            if start == 0:
+                ad.io.write_elem(group, "X", csr)
+            else:
+                ad.io.sparse_dataset(group["X"]).append(csr)
+        ad.io.write_elem(group, "obs", obs)
+        ad.io.write_elem(group, "var", var)
+        group.attrs.update({"encoding-type": "anndata", "encoding-version": "0.1.0"})
+        if isinstance(group, h5py.File):
+            group.close()
+
+
+def measure(mode: str, path: Path, steps: int) -> dict:
+    """Train in one way; return peak memory (GB) and times (seconds)."""
+    import torch
+    from lightning.pytorch import Callback
+
+    class Steps(Callback):
+        """Takes the time of steps, those that wait for data included."""
+
+        def __init__(self):
+            self.times = []
+
+        def on_train_batch_end(self, *_):
+            self.times.append(time.perf_counter())
+
+    torch.set_num_threads(1)
+    result: dict = {}
+    if mode != "imports":
+        begin = time.perf_counter()
+        model, data = make(mode, path)
+        ready = time.perf_counter()
+        clock = Steps()
+        model.train(max_steps=steps, silent=True, callbacks=[clock], **data)
+        end = time.perf_counter()
+        codec, denoiser = np.split(np.array(clock.times), 2)
+        result = {
+            "setup": round(ready - begin, 2),
+            "codec_ms": round(1e3 * float(np.diff(codec).mean()), 2),
+            "denoiser_ms": round(1e3 * float(np.diff(denoiser).mean()), 2),
+            "between": round(float(denoiser[0] - codec[-1]), 2),
+            "train": round(end - ready, 2),
+        }
+    return {**result, "peak_gb": round(peak_memory(), 3)}
+
+
+def peak_memory() -> float:
+    """Return the peak of this process alone (GB); getrusage counts that of its parent too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
+
+
+def make(mode: str, path: Path) -> tuple:
+    """Return a model that is not trained, and arguments of its training."""
+    import scdit
+
+    if mode == "annbatch":
+        data = scdit.SCDiT.setup_annbatch([path.with_suffix(".zarr")], labels_key="bulk_labels")
+        return scdit.SCDiT(registry=data.registry), {"datamodule": data}
+    if mode == "lazy":
+        adata = ad.experimental.read_lazy(path.with_suffix(".zarr"))
+        adata.obs = adata.obs.to_memory()
+    else:
+        backed = "r" if mode == "backed" else None
+        adata = ad.read_h5ad(path.with_suffix(".h5ad"), backed=backed)
+    scdit.SCDiT.setup_anndata(adata, labels_key="bulk_labels")
+    return scdit.SCDiT(adata), {}
+
+
+if __name__ == "__main__":
+    main()
