@@ -207,3 +207,21 @@ def test_denoising_path_goes_from_noise_to_the_cells(trained):
     assert len(scdit.pl.denoising(states, obs["cell_type"])) == 4
     with pytest.raises(ValueError, match="n_frames"):
         trained.denoising_path(5, n_frames=9, n_steps=3)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "sampler"),
+    [
+        ({}, "ab3"),
+        ({"schedule": "ddpm", "prediction": "eps"}, "ab2"),
+        ({"codec": "expression"}, "ab2"),
+    ],
+)
+def test_the_sampler_suits_the_states_and_the_prediction(adata, architecture, sampler):
+    SCDiT.setup_anndata(adata)
+    model = SCDiT(adata, **architecture)
+    model.train(max_epochs=1, silent=True)
+    new = model.generate(3, rng=0, silent=True)
+    assert new.uns["scdit"]["sampler"] == sampler
+    assert new.uns["scdit"]["spacing"] == ("power" if sampler == "ab3" else "uniform")
+    assert new.uns["scdit"]["n_steps"] == {"ab3": 6, "ab2": 8}[sampler]

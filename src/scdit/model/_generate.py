@@ -76,7 +76,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         sampler
             ``"ab3"`` (the most accurate for its cost), ``"ab2"``, ``"dpmpp_2m"``, ``"heun"``,
             ``"euler"``, ``"ddim"`` or ``"ddpm"``, see :mod:`scdit.diffusion`. None for ``"ab3"``, and for
-            ``"ab2"`` with the expression codec, whose zeros it follows better.
+            ``"ab2"`` with the expression codec or ``prediction="eps"``, where it is better.
         n_steps
             Number of steps; each costs one call of the network per cell, two with heun. None for
             6 with ab3 (8 with guidance), 8 with ab2, 20 with dpmpp_2m and heun, 100 with euler and ddim, 250

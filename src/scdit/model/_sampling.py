@@ -112,7 +112,7 @@ class SamplingMixin(AssaysMixin):
         """Time grid and checked settings of the sampler, by the names the module knows."""
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")
-        sampler = self.module.codec.sampler if sampler is None else sampler
+        sampler = self.module.sampler if sampler is None else sampler
         check_choice("sampler", sampler, sampler_names())
         spacing = default_spacing(sampler) if spacing is None else spacing
         check_choice("spacing", spacing, SPACINGS)

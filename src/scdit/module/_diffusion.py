@@ -85,6 +85,12 @@ class DiffusionMixin(nn.Module):
         self.register_buffer("state_low", torch.full((n_state,), -torch.inf))
         self.register_buffer("state_high", torch.full((n_state,), torch.inf))
 
+    @property
+    def sampler(self) -> str:
+        """Sampler that suits the states and the prediction, by its name."""
+        # at the noise end a small error of eps is a large one of the slope, which ab3 draws out
+        return "ab2" if self.prediction == "eps" else self.codec.sampler
+
     @torch.no_grad()
     def set_normalisation(self, mean: Tensor, variance: Tensor, low: Tensor, high: Tensor) -> None:
         """Fix the space of the diffusion.
