@@ -112,9 +112,9 @@ class LatentCodec(nn.Module):
         """Mean and standard deviation of the state given counts (cells, features) and conditions.
 
         The networks say what the counts alone tell of the latent vector; the product with the prior
-        given `codes`, see :class:`ConditionPrior`, is the posterior. In training that is all. Afterwards
-        its mean, which a network finds to about one standard deviation, moves half a Newton step up the
-        true posterior, as in iterative amortised inference (Marino et al. 2018).
+        given `codes`, see :class:`ConditionPrior`, is the posterior. Its mean, which a network finds
+        to about one standard deviation, then moves half a Newton step up the true posterior, as in
+        iterative amortised inference (Marino et al. 2018).
 
         In training a random share of each cell's counts may be hidden: a state then has to explain
         more than the counts it was made from. The depth is never hidden.
@@ -133,13 +133,13 @@ class LatentCodec(nn.Module):
             evidence = assay.evidence(assay.components(seen[name]), depths[name])
             new_mean, new_sd = product(mean, sd, *evidence)
             mean, sd = has.only(name, new_mean, mean), has.only(name, new_sd, sd)
-        if not self.training:
-            slope = self._likelihood_slope(mean, depths, seen, codes, present)
+        slope = self._likelihood_slope(mean, depths, seen, codes, present)
+        with torch.no_grad():  # a constant to the optimiser
             pull = slope - (mean - prior_mean) / prior_sd**2
-            mean = mean + sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
+            step = sd * (_STEP * sd * pull).clamp(-_MAX_STEP, _MAX_STEP)
         own = [has.only(name, assay.depth(counts[name]), 0.0) for name, assay in self._each()]
         depth = torch.cat(own, dim=1)
-        state = torch.cat([mean, depth], dim=1)
+        state = torch.cat([mean + step, depth], dim=1)
         known = [has.only(name, torch.zeros_like(d), 1.0) for name, d in depths.items()]
         return state, torch.cat([sd, *known], dim=1)
 
