@@ -152,7 +152,7 @@ def test_a_seed_replaces_its_own_rows_only(tmp_path, monkeypatch):
     def add(seed, value, genes=None, epochs=None):
         args = Namespace(hvg=genes, peaks=None, epochs=epochs)
         row = {"row": "scdit", "seed": seed, "genes": genes, "peaks": None, "rna_rf": value}
-        modalities.report("some", [row], modalities.COLUMNS, args)
+        modalities.report("some", [row], modalities.TABLES, args)
 
     for seed, value in enumerate((0.9, 0.5, 0.6)):
         add(seed, value)
