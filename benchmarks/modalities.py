@@ -16,7 +16,7 @@ of it; tables show medians over seeds.
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -35,20 +35,26 @@ from scipy.stats import ks_2samp
 from trial import describe_machine, describe_versions
 
 import scdit
+from scdit._mudata import make_mudata
 
 ASSAYS = {"rna": "rna_layer", "prot": "protein_layer", "atac": "atac_layer"}
 # a forest on log counts of all proteins, or on components
 FORESTS = {"rna": "c2st_rf_pca", "prot": "c2st_rf_genes", "atac": "c2st_rf_pca"}
-OF_ONE = ("c2st_rf_pca", "c2st_rf_genes", "detected_genes_ks")
 JOINT = ("joint_rf", "cca_within", "cross_rmse")
-COLUMNS = {
-    "rna_rf": "RF, RNA", "prot_rf": "RF, proteins", "atac_rf": "RF, chromatin", "joint_rf": "RF, joint",
-    "cca_within": "CCA within labels", "cross_rmse": "RMSE of cross-correlations",
-    "rna_detected_ks": "detected genes, KS", "prot_detected_ks": "detected proteins, KS",
-    "atac_detected_ks": "detected peaks, KS", "protein_ks": "KS per protein, median",
-    "train_cpu_s": "train, CPU s", "ms_per_cell": "CPU ms/cell",
+# tables of one file of results, by the end of their names
+TABLES = {
+    "": {
+        "rna_rf": "RF, RNA", "prot_rf": "RF, proteins", "atac_rf": "RF, chromatin",
+        "joint_rf": "RF, joint", "cca_within": "CCA within labels",
+        "cross_rmse": "RMSE of cross-correlations",
+    },
+    "_more": {
+        "rna_detected_ks": "detected genes, KS", "prot_detected_ks": "detected proteins, KS",
+        "atac_detected_ks": "detected peaks, KS", "protein_ks": "KS per protein, median",
+        "train_cpu_s": "train, CPU s", "ms_per_cell": "CPU ms/cell",
+    },
 }  # fmt: skip
-PREDICTED = {"pearson": "Pearson", "spearman": "Spearman", "pit_ks": "PIT, KS"}
+PREDICTED = {"": {"pearson": "Pearson", "spearman": "Spearman", "pit_ks": "PIT, KS"}}
 DIGITS = {"train_cpu_s": 0, "ms_per_cell": 1}
 Draw = Callable[[int], MuData | AnnData]
 
@@ -77,7 +83,7 @@ def main() -> None:
     name = f"modalities_{args.data.stem}"
     if args.hold_out is None:
         rows = [common | row for row in generated(model, seconds, train, test, args)]
-        report(name, rows, COLUMNS, args)
+        report(name, rows, TABLES, args)
     if "prot" in train.mod:
         rows = [common | row for row in predictions(model, train, test, args.seed)]
         end = "prediction" if args.hold_out is None else f"prediction_{args.hold_out}"
@@ -161,33 +167,44 @@ def measured(
     test: MuData, made: MuData | AnnData, train: MuData, labels_key: str
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return values and floors of cells, of the RNA alone if these are an AnnData."""
-    sides = (test, made, train) if isinstance(made, MuData) else _rna(test, made, train)
-    metrics = [*OF_ONE, *(JOINT if isinstance(made, MuData) else ())]
+    sides = [test, made if isinstance(made, MuData) else _only(made), train]
+    values, floors = {}, {}
+    for name in sides[1].mod:
+        parts = [_only(side[name], name, side.obs) for side in sides]
+        keys = {FORESTS[name]: f"{name}_rf", "detected_genes_ks": f"{name}_detected_ks"}
+        _evaluate(parts, keys, labels_key, values, floors)
+    if len(sides[1].mod) > 1:
+        _evaluate(sides, dict(zip(JOINT, JOINT, strict=True)), labels_key, values, floors)
+        values |= _protein_ks(test, sides[1])
+    return values, floors
+
+
+def _only(part: AnnData, name: str = "rna", obs: pd.DataFrame | None = None) -> MuData:
+    """Return a MuData of one modality."""
+    return make_mudata({name: part.copy()}, part.obs if obs is None else obs)
+
+
+def _evaluate(
+    sides: Sequence[MuData],
+    keys: Mapping[str, str],
+    labels_key: str,
+    values: dict[str, float],
+    floors: dict[str, float],
+) -> None:
+    """Add metrics of all cells to `values` and `floors`, under the names that `keys` has for them."""
+    real, made, reference = sides
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "All-NaN|invalid value")
         table = scdit.tl.evaluate(
-            sides[0], sides[1], reference=sides[2], labels_key=labels_key, metrics=metrics
+            real, made, reference=reference, labels_key=labels_key, metrics=list(keys)
         )
-    table = table[table["group"] == "all"]
-    values, floors = {}, {}
-    for row in table.itertuples():
-        modality = getattr(row, "modality", "rna")
-        name = row.metric if modality == "joint" else f"{modality}_{row.metric}"
-        if row.metric == FORESTS.get(modality):
-            values[f"{modality}_rf"], floors[f"{modality}_rf"] = row.value, row.floor
-        name = name.replace("detected_genes", "detected")
-        values[name], floors[name] = row.value, row.floor
-    return values | _protein_ks(test, made), floors
+    for row in table[table["group"] == "all"].itertuples():
+        values[keys[row.metric]], floors[keys[row.metric]] = row.value, row.floor
 
 
-def _rna(test: MuData, made: AnnData, train: MuData) -> tuple[AnnData, AnnData, AnnData]:
-    real = [AnnData(side["rna"].X, obs=side.obs, var=side["rna"].var) for side in (test, train)]
-    return real[0], made, real[1]
-
-
-def _protein_ks(test: MuData, made: MuData | AnnData) -> dict[str, float]:
+def _protein_ks(test: MuData, made: MuData) -> dict[str, float]:
     """Kolmogorov-Smirnov distance of the counts of a protein; the median over proteins."""
-    if not isinstance(made, MuData) or "prot" not in made.mod:
+    if "prot" not in made.mod:
         return {}
     real, other = (x["prot"].X for x in (test, made))
     real, other = (x.toarray() if hasattr(x, "toarray") else x for x in (real, other))
@@ -207,28 +224,40 @@ def _shape(mdata: MuData) -> dict[str, int]:
     return {name: part.n_vars for name, part in mdata.mod.items()}
 
 
-def report(name: str, rows: list[dict], columns: dict[str, str], args: argparse.Namespace) -> None:
-    """Put rows into the file of results, in the place of older ones, and write the table of all seeds."""
+def report(
+    name: str, rows: list[dict], tables: Mapping[str, Mapping[str, str]], args: argparse.Namespace
+) -> None:
+    """Put rows into the file of results, in the place of older ones, and write tables of all seeds."""
     path = RESULTS / f"{name}.json"
     same = ("row", "seed", "genes", "peaks")
     new = {tuple(row[key] for key in same) for row in rows}
     old = [row for row in read_results(path) if tuple(row[key] for key in same) not in new]
     kept = rows if args.epochs is not None else [*old, *rows]
+    if args.epochs is None:
+        write_results(kept, path)
     shown = [row for row in kept if (row["genes"], row["peaks"]) == (args.hvg, args.peaks)]
-    found = [key for key in columns if any(row.get(key) is not None for row in shown)]
+    for end, columns in tables.items():
+        table = pipes(_medians(shown, columns))
+        print(table, flush=True)
+        if args.epochs is None:
+            write_fragment(name + end, table)
+
+
+def _medians(rows: list[dict], columns: Mapping[str, str]) -> list[list[str]]:
+    """Return the lines of a table: medians over seeds, of the columns and rows that have values."""
+    found = [key for key in columns if any(row.get(key) is not None for row in rows)]
     lines = [["cells", *(columns[key] for key in found)]]
-    for row in dict.fromkeys(row["row"] for row in rows):
-        of_row = [x for x in shown if x["row"] == row]
-        values = [[x[key] for x in of_row if x.get(key) is not None] for key in found]
+    for name in dict.fromkeys(row["row"] for row in rows):
+        values = [
+            [x[key] for x in rows if x["row"] == name and x.get(key) is not None] for key in found
+        ]
         texts = [
             f"{median(v):.{DIGITS.get(key, 3)}f}" if v else "–"
             for key, v in zip(found, values, strict=True)
         ]
-        lines.append([row, *texts])
-    print(pipes(lines), flush=True)
-    if args.epochs is None:
-        write_results(kept, path)
-        write_fragment(name, pipes(lines))
+        if any(values):
+            lines.append([name, *texts])
+    return lines
 
 
 if __name__ == "__main__":

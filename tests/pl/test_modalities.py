@@ -21,6 +21,12 @@ def n_points(ax):
     return sum(len(collection.get_offsets()) for collection in ax.collections)
 
 
+def assert_legend_outside(ax):
+    """It hides no cells."""
+    ax.figure.draw_without_rendering()
+    assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())
+
+
 def test_embedding_of_each_modality_and_of_all_together():
     axes = scdit.pl.embedding(REAL, MADE, "cell_type", basis="pca")
     assert [ax.get_title() for ax in axes] == [
@@ -34,6 +40,8 @@ def test_embedding_of_each_modality_and_of_all_together():
     ]  # fmt: skip
     for row in axes.reshape(3, 3):
         assert len({ax.get_xlim() for ax in row}) == 1
+        assert_legend_outside(row[0])
+        assert_legend_outside(row[-1])
     assert len(scdit.pl.embedding(REAL, MADE, basis="pca")) == 3
 
 
@@ -80,6 +88,7 @@ def steps(ax):
 def test_proteins_are_densities_over_all_cells():
     axes = scdit.pl.proteins(REAL, MADE)
     assert [ax.get_title() for ax in axes] == list(REAL["prot"].var_names)
+    assert_legend_outside(axes[3])
     for i, ax in enumerate(axes):
         data = steps(ax)
         assert list(data) == ["real", "generated"]

@@ -31,8 +31,7 @@ class LatentCodec(nn.Module):
     assays
         Modules that are an :class:`Assay`, by name, with the same number of latent dimensions.
     n_categories
-        Number of categories of each condition that may be known of a cell, by name, see
-        :class:`scdit.nn.ConditionTerms`; none by default.
+        Number of categories of each known condition, by name, see :class:`scdit.nn.ConditionTerms`.
 
     Raises
     ------
@@ -92,7 +91,7 @@ class LatentCodec(nn.Module):
         Raises
         ------
         ValueError
-                If no cell has one of the assays, or all of its counts are zero.
+            If no cell has one of the assays, or all of its counts are zero.
         """
         start_together(dict(self._each()), counts, present, self.n_latent)
 

@@ -8,7 +8,14 @@ import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
 
-from scdit._checks import check_int, check_names, check_rng, did_you_mean, shortened
+from scdit._checks import (
+    check_class,
+    check_int,
+    check_names,
+    check_rng,
+    did_you_mean,
+    shortened,
+)
 from scdit.pl._style import GENERATED, NEUTRAL, check_axes, despine, new_axes
 from scdit.tl._effect_cells import read_effect_cells
 from scdit.tl._effect_metrics import Case, draw_split, slope
@@ -88,6 +95,8 @@ def effects(
     ...     labels_key="cell_type",
     ... )
     """
+    for name, side in (("real", real), ("generated", generated)):
+        check_class(name, side, AnnData)
     n_genes = check_int("n_genes", n_genes, 3)
     wanted = None if labels is None else list(dict.fromkeys(check_names("labels", labels)))
     if wanted is not None:

@@ -118,7 +118,7 @@ def embedding(
         origin = np.repeat([REAL, GENERATED], [len(first), len(second)])
         _dots(row[0], np.concatenate([first, second]), origin, size, rng, alpha=0.75)
         row[0].set_title(f"{prefix}origin")
-        _legend(row[0], {"real": REAL, "generated": GENERATED}, outside=False)
+        _legend(row[0], {"real": REAL, "generated": GENERATED}, below=True)
         if color is not None:
             for ax, name, xy, other, shades in zip(
                 row[1:], ("real", "generated"), (first, second), (second, first), of_sides,
@@ -178,7 +178,7 @@ def _shades(
     colors = label_colors(named["real"], color, sorted(known))
     present = {label: shade for label, shade in colors.items() if label in known}
     shades = [np.array([colors[value] for value in side]) for side in labels]
-    return shades, lambda ax: _legend(ax, present, outside=True)
+    return shades, lambda ax: _legend(ax, present)
 
 
 def _are_numbers(columns: Sequence[pd.Series]) -> bool:
@@ -236,17 +236,17 @@ def _dots(
     )  # fmt: skip
 
 
-def _legend(ax: Axes, colors: dict[str, str], *, outside: bool) -> None:
-    """Add a legend of dots, within the panel or to its right."""
+def _legend(ax: Axes, colors: dict[str, str], *, below: bool = False) -> None:
+    """Add a legend of dots, to the right of a panel or below it."""
     handles = [
         ax.scatter([], [], s=36, c=shade, linewidths=0, label=name)
         for name, shade in colors.items()
     ]
     ax.legend(
         handles=handles,
-        loc="center left" if outside else "best",
-        bbox_to_anchor=(1.02, 0.5) if outside else None,
+        loc="upper center" if below else "center left",
+        bbox_to_anchor=(0.5, -0.06) if below else (1.02, 0.5),
         frameon=False,
         handletextpad=0.2,
-        ncols=1 + (len(colors) > 16),
+        ncols=len(colors) if below else 1 + (len(colors) > 16),
     )

@@ -18,6 +18,7 @@ from scdit.tl._population import check_key
 MOST = 24
 _COFACTOR = 5.0  # counts below it are spaced evenly, those above by their logarithm
 _BINS = 30
+_COLUMNS = 4
 
 
 def proteins(
@@ -83,11 +84,12 @@ def proteins(
     if names is None:
         spread = cells[0].counts.log1p().toarray().var(axis=0)
         positions = np.sort(np.argsort(-spread, kind="stable")[:MOST])
-    panels = new_axes(len(positions), axes, panel=(2.6, 2.0), columns=4)
+    panels = new_axes(len(positions), axes, panel=(2.6, 2.0), columns=_COLUMNS)
     for ax, i in zip(panels, positions, strict=True):
         _histograms(ax, *(side.counts[:, [i]].toarray().ravel() for side in cells))
         ax.set_title(table.var_names[i])
-    panels[0].legend(frameon=False)
+    # beside the first row: inside a panel it would hide bars
+    panels[:_COLUMNS][-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return panels
 
 
