@@ -57,21 +57,37 @@ def read_null(null: Any, reference: Any, conditions: Sequence[Condition]) -> Cat
         if reference is not None:
             raise ValueError("reference is a category of the condition that null= names")
         return None
-    by_key = {condition.key: condition for condition in conditions}
-    if check_class("null", null, str) not in by_key:
-        raise ValueError(
-            f"null: {null!r} is not registered; choose one of {', '.join([*by_key, LABELS])}"
-            + did_you_mean(null, [*by_key, LABELS])
-        )
-    condition = by_key[null]
-    if not isinstance(condition, Category):
-        raise ValueError(f"null: {null!r} is a number; a null needs categories")
-    if condition.n_categories < 2:
-        raise ValueError(
-            f"null: {null!r} has one category, {str(condition.categories[0])!r}: there is nothing to compare"
-        )
+    condition = categories_of("null", null, conditions, LABELS)
     if reference is not None and condition.encode([reference])[0] == DROPPED:
         raise ValueError(f"reference: {reference!r} stands for cells without a {null!r}")
+    return condition
+
+
+def categories_of(name: str, key: Any, conditions: Sequence[Condition], *others: str) -> Category:
+    """The condition of several categories in a column that an argument `name` gives.
+
+    Raises
+    ------
+    TypeError
+        If the column is no text.
+    ValueError
+        If it is not registered, has numbers, or one category only; `others` are allowed as well.
+    """
+    by_key = {condition.key: condition for condition in conditions}
+    known = [*by_key, *others]
+    if check_class(name, key, str) not in by_key:
+        raise ValueError(
+            f"{name}: {key!r} is not registered; choose one of {', '.join(known) or 'none'}"
+            + did_you_mean(key, known)
+        )
+    condition = by_key[key]
+    if not isinstance(condition, Category):
+        raise ValueError(f"{name}: {key!r} has numbers, and no categories")
+    if condition.n_categories < 2:
+        raise ValueError(
+            f"{name}: {key!r} has one category, {str(condition.categories[0])!r}: "
+            "there is nothing to compare"
+        )
     return condition
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from scdit._checks import check_rng
+from scdit._checks import check_rng, listed
+from scdit._torch import steady_torch
 from scdit.codec import LatentCodec
 from scdit.conditions import (
     LibrarySize,
@@ -26,7 +27,7 @@ from scdit.diffusion import KeyedNoise
 from scdit.model._assays import lengths_of_all
 from scdit.model._depths import warn_of_sizes
 from scdit.model._effects import Effects, read_effects
-from scdit.model._null import LABELS, Population, null_names, read_null
+from scdit.model._null import LABELS, Population, categories_of, null_names, read_null
 from scdit.model._recipe import Recipe
 from scdit.model._sampling import SamplingMixin
 from scdit.model._shards import cells_of_shard
@@ -45,6 +46,7 @@ _IN_NAMES = (
     "null",
     "reference",
 )
+_LOOKED_AT = 512  # cells of a category whose means are compared
 _POPULATION = 4096  # states whose moments are those of one population
 _BLOCK = 1 << 16  # cells whose library sizes are looked at together
 
@@ -164,23 +166,57 @@ class RecipesMixin(SamplingMixin):
             raise ValueError(f"{what} needs codec='latent': this model has the expression codec")
 
     def _effects(self, request: Any) -> Effects | None:
-        """Effects that are asked for, checked.
+        """Effects that are asked for, checked; errors are those of :meth:`_genes_to_change`, too."""
+        if request is None:
+            return None
+        genes = self._genes_to_change()
+        others = {f: m.name for m in self._modalities if m.assay != RNA for f in m.features}
+        return read_effects(request, self._conditions, genes, others)
+
+    def _genes_to_change(self) -> pd.Index:
+        """Names of the genes that effects can be on.
 
         Raises
         ------
         ValueError
-            If the codec or the modalities have no genes to change.
+            If the codec or the modalities have none.
         """
-        if request is None:
-            return None
         self._require_latent("effects=")
         modalities = {m.assay: m for m in self._modalities}
         if modalities and RNA not in modalities:
-            have = ", ".join(m.name for m in modalities.values())
+            have = listed(m.name for m in modalities.values())
             raise ValueError(f"effects are for genes (RNA): this model has {have} only")
-        genes = modalities[RNA].features if modalities else self.get_var_names()
-        others = {f: m.name for k, m in modalities.items() if k != RNA for f in m.features}
-        return read_effects(request, self._conditions, genes, others)
+        return pd.Index(modalities[RNA].features if modalities else self.get_var_names())
+
+    @steady_torch()
+    def _learnt_changes(self, key: str, generator: np.random.Generator) -> np.ndarray:
+        """Log2 fold changes (genes,) between two categories of a condition, drawn at random.
+
+        They are those of the mean proportions in cells like some training cells, which are told one
+        category and the other.
+
+        Raises
+        ------
+        RuntimeError
+            If the model is not trained.
+        ValueError
+            If `key` is not a registered column of several categories.
+        """
+        times, options = self._sampling_options()
+        condition = categories_of("like", key, self._conditions)
+        pair = generator.choice(condition.n_categories, 2, replace=False)
+        noise, composition = KeyedNoise(generator), self._training_cells
+        cells, means = range(_LOOKED_AT), []
+        for code in pair:
+            given = {condition.name: np.full(len(cells), code)}
+            rows = composition.draw(given, noise.uniform_per_cell(cells, CONDITIONS))
+            codes = {k: own[rows] for k, own in composition.codes.items()}
+            told = self._codes_of(cells, codes, {})
+            with torch.inference_mode():
+                state = self.module.sample(told, cells, noise, times, **options)
+                rates = self.module.codec.decode(state, told)[RNA].mean().double()
+            means.append((rates / rates.sum(1, keepdim=True)).mean(0))
+        return torch.log2(means[1] / means[0]).cpu().numpy()
 
     def _population(self, recipe: Recipe) -> Population:
         """The Gaussian of the states that a model makes without conditions.
