@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 from scdit.codec._presence import Presence, rows_with
 from scdit.codec._prior import ConditionPrior, product
-from scdit.codec._protocol import Assay, Codes, Counts, Phase, Present, SparseCounts, Uniform
+from scdit.codec._protocol import (
+    Assay,
+    Codes,
+    Counts,
+    Given,
+    Phase,
+    Present,
+    SparseCounts,
+    Uniform,
+)
 from scdit.codec._shared_start import start_together
 from scdit.codec._weight_prior import WeightPrior
 
@@ -193,14 +202,22 @@ class LatentCodec(nn.Module):
                 depths[i] = torch.where(given.isnan(), depths[i], given)
         return torch.cat([latent, *depths], dim=1)
 
-    def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> dict[str, Tensor]:
-        """Counts (cells, features) for states (cells, n_state) and conditions."""
-        own = self.own_states(state)
+    def draw(
+        self,
+        state: Tensor,
+        uniform: Uniform,
+        codes: Codes = None,
+        effects: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
+        """Counts (cells, features) for states, conditions and effects, see :meth:`RNA.draw`, by assay."""
+        own, changed = self.own_states(state), effects or {}
         sizes = [assay.n_features for _, assay in self._each()]
         # in one piece: assays that asked for numbers each would get the same ones
         numbers = uniform(sum(sizes)).split(sizes, dim=1)
         return {
-            name: assay.draw(own[name], _Given(part), codes)
+            name: assay.draw(
+                own[name], Given(part), codes, *([changed[name]] if name in changed else [])
+            )
             for (name, assay), part in zip(self._each(), numbers, strict=True)
         }
 
@@ -280,13 +297,3 @@ class LatentCodec(nn.Module):
         latent, *depths = state.split([self.n_latent, *[1] * len(self.assays)], dim=1)
         own = (torch.cat([latent, depth], dim=1) for depth in depths)
         return dict(zip(self.assays, own, strict=True))
-
-
-class _Given:
-    """Uniform numbers (cells, n) that were drawn already."""
-
-    def __init__(self, numbers: Tensor):
-        self.numbers = numbers
-
-    def __call__(self, n: int) -> Tensor:
-        return self.numbers

@@ -26,6 +26,17 @@ SparseCounts: TypeAlias = sp.spmatrix | np.ndarray
 
 
 @dataclass(frozen=True)
+class Given:
+    """Uniform numbers (cells, n) that were drawn already, as :data:`Uniform` gives them."""
+
+    numbers: Tensor
+
+    def __call__(self, n: int) -> Tensor:
+        """The numbers, of `n` features."""
+        return self.numbers
+
+
+@dataclass(frozen=True)
 class Phase:
     """Batch size, learning rate, length and end of a phase of training, unless the user says otherwise.
 
@@ -164,8 +175,11 @@ class Assay(Protocol):
     def loss(self, counts: Tensor, decoded: Any) -> Tensor:
         """Negative log likelihood (cells,)."""
 
-    def draw(self, state: Tensor, uniform: Uniform, codes: Codes) -> Tensor:
-        """Counts (cells, features) given states of the assay."""
+    def draw(self, state: Tensor, uniform: Uniform, codes: Codes, *effects: Tensor) -> Tensor:
+        """Counts (cells, features) given states of the assay.
+
+        An assay may take `effects`: logarithms of what rates are multiplied by, (cells, features).
+        """
 
     def depth_of_size(self, library_size: Tensor) -> Tensor:
         """Depth (cells, 1) of library sizes (cells,)."""

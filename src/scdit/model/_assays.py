@@ -63,6 +63,12 @@ class AssaysMixin(ToldMixin):
             RNA: len(self.get_var_names())
         }
 
+    def _genes(self) -> slice:
+        """Positions of the genes among the features of all assays."""
+        names = list(self.module.n_features)
+        first = sum(self.module.n_features[k] for k in names[: names.index(RNA)])
+        return slice(first, first + self.module.n_features[RNA])
+
     def _joined(self, data: Any) -> Any:
         """Cells that the user gives, as the AnnData that the model knows.
 

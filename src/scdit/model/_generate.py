@@ -16,10 +16,12 @@ from scdit._checks import check_bool, check_int
 from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.conditions import LibrarySize, Request
+from scdit.model._effects import EffectsRequest
 from scdit.model._lazy import lazy_matrices, require_dask
-from scdit.model._recipe import Batch, Recipe, check_shard, joined
+from scdit.model._recipe import Batch, Recipe, joined
 from scdit.model._recipes import RecipesMixin
 from scdit.model._sampling import default_spacing
+from scdit.model._shards import check_shard
 from scdit.model._stream import StreamMixin
 from scdit.store import Target
 
@@ -52,6 +54,9 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         overwrite: bool = False,
         shard: tuple[int, int] | None = None,
         lazy: bool = False,
+        effects: EffectsRequest = None,
+        null: str | None = None,
+        reference: str | None = None,
         silent: bool = False,
     ) -> AnnData | MuData:
         """Generate new cells.
@@ -123,6 +128,15 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             ``<name>.shard-<rank>-of-<number>.<suffix>``.
         lazy
             Return dask arrays, whose chunks are made when they are computed. Needs ``scdit[dask]``.
+        effects
+            Log2 fold changes to add to what the model has learnt, -10 to 10: a Series by gene, for all
+            cells, or ``{("condition", "treated"): Series, ...}`` for the cells of a category. RNA only.
+        null
+            A registered column of categories: cells are drawn as if it were not given, and its names
+            do not depend on the cells. ``"labels"``: all cells are of one continuous population,
+            without clusters, and no name depends on them.
+        reference
+            With `null`, the category whose cells are drawn, in the place of the mixture of all.
         silent
             No progress bar.
 
@@ -132,6 +146,10 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         conditions in ``obs`` under their own names and categories, ``obs["scdit_generated"]`` (True),
         the training ``var``, and ``uns["scdit"]`` with the settings of this call. Its ``"rng"`` is the
         seed that repeats the call, also where none was given.
+
+        With `effects`, ``varm["scdit_log2fc"]`` (genes, effects) is what was asked for,
+        ``varm["scdit_log2fc_realised"]`` what it is after library sizes are kept, and
+        ``obs["scdit_effects"]`` names the effects of a cell.
 
         With `path`, ``X`` and layers of what is returned stay in the file, as dask arrays if dask is
         installed, else as sparse datasets of anndata. With `lazy`, they are dask arrays of CSR chunks,
@@ -165,7 +183,8 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         UserWarning
             If the model has to extrapolate: no training cell has the categories asked for together,
             or a number is far outside the training cells' range. If library sizes are far from those of
-            the training cells. If the index of `conditions` cannot name the new cells.
+            the training cells. If the index of `conditions` cannot name the new cells. If an effect is
+            of no cell, or leaves a gene with more than half of all counts.
         """
         times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
         check_int("batch_size", batch_size)
@@ -196,6 +215,9 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             rng=rng,
             batch_size=batch_size,
             shard=shard,
+            effects=effects,
+            null=null,
+            reference=reference,
         )
         if target is not None:
             return self._write(recipe, settings, record, target, silent)
@@ -204,9 +226,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             obs = recipe.whole_obs()
         else:
             x, layers, obs = self._made(recipe, silent)
-        new = AnnData(X=x, obs=obs, var=self.var_.copy(), uns={"scdit": settings})
-        new.layers.update(layers)
-        return self._as_given(new)
+        return self._new(x, layers, obs, recipe, settings)
 
     def _target(
         self, path: Any, resume: bool, overwrite: bool, shard: tuple[int, int] | None, lazy: bool

@@ -122,16 +122,22 @@ def join(
 def split(
     adata: AnnData, modalities: Sequence[Modality], var: Mapping[str, pd.DataFrame]
 ) -> dict[str, AnnData]:
-    """The modalities of a joint AnnData, by name, with the user's names and tables of features."""
+    """The modalities of a joint AnnData, by name, with the user's names and tables of features.
+
+    Tables in ``varm`` are cut as the counts are.
+    """
     ends = np.cumsum([0, *(len(m.features) for m in modalities)])
-    return {
-        m.name: AnnData(
+    parts = {}
+    for m, start, stop in zip(modalities, ends[:-1], ends[1:], strict=True):
+        parts[m.name] = AnnData(
             adata.X[:, start:stop].copy(),
             obs=pd.DataFrame(index=adata.obs_names),
             var=var[m.name].copy(),
         )
-        for m, start, stop in zip(modalities, ends[:-1], ends[1:], strict=True)
-    }
+        for name, table in adata.varm.items():
+            own = table.iloc[start:stop].set_axis(parts[m.name].var_names)
+            parts[m.name].varm[name] = own
+    return parts
 
 
 def to_mudata(

@@ -13,7 +13,6 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from scdit._checks import check_int, shown
 from scdit._columns import GENERATED
 from scdit.codec import LatentCodec
 from scdit.conditions import (
@@ -26,9 +25,11 @@ from scdit.conditions import (
 )
 from scdit.diffusion import KeyedNoise
 from scdit.model._depths import DepthsSeen, as_integers
+from scdit.model._effects import CELLS, Effects
 from scdit.model._names import cell_names
-from scdit.model._told import CONDITIONS, LIBRARY, SEEN, ToldMixin
-from scdit.module import SCDiTModule
+from scdit.model._null import Null, Population
+from scdit.model._told import CONDITIONS, LIBRARY, NULL, POPULATION, SEEN, ToldMixin
+from scdit.module import RNA, SCDiTModule
 from scdit.nn import DROPPED, dropped_code
 
 Codes: TypeAlias = dict[str, np.ndarray]
@@ -44,7 +45,8 @@ class Batch:
     cells
         Their indices among all.
     codes, sizes
-        Code of each condition, by name, and library size of some assays, by assay, each (cells,).
+        Code of each condition, by name, as ``obs`` has them, and library size of some assays, by assay,
+        each (cells,).
     counts, layers
         Counts (cells, features of all assays), int32, and layers by name.
     """
@@ -80,6 +82,12 @@ class Recipe(ToldMixin):
         What the names of all cells have in common, as text.
     names
         Names of all cells, where the user gives them.
+    effects
+        Effects that are added to what the model has learnt.
+    null
+        Names of a condition that have nothing to do with the cells.
+    population
+        One population in the place of all conditions.
     """
 
     module: SCDiTModule
@@ -94,6 +102,9 @@ class Recipe(ToldMixin):
     batch_size: int
     common: str
     names: pd.Index | None
+    effects: Effects | None = None
+    null: Null | None = None
+    population: Population | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # who is sent a recipe may have no such device, and needs no names
@@ -119,28 +130,51 @@ class Recipe(ToldMixin):
             yield range(begin, min(begin + self.batch_size, last))
 
     def conditions_of(self, cells: range) -> tuple[Codes, Codes]:
-        """Codes of conditions by name, and library sizes by assay, of a range of cells."""
+        """Codes of conditions by name, and library sizes by assay, that a range of cells is made with."""
         codes = self.requested.of(cells, self.noise.uniform_per_cell(cells, CONDITIONS))
         wanted = {assay: sizes_of_cells(size, cells) for assay, size in self.sizes.items()}
         numbers = self.noise.uniform_per_cell(cells, LIBRARY)
-        return codes, self._resolved_sizes(wanted, self.composition, codes, numbers)
+        own = codes if self.population is None else {}
+        return codes, self._resolved_sizes(wanted, self.composition, own, numbers)
+
+    def named(self, cells: range, codes: Codes) -> Codes:
+        """Codes as ``obs`` has them, of a range of cells that are made with `codes`."""
+        if self.null is None:
+            return codes
+        numbers = self.noise.uniform_per_cell(cells, NULL)
+        return {**codes, self.null.condition.name: self.null.of(cells, numbers)}
 
     def make(self, cells: range) -> Batch:
         """Make a range of cells, one of :meth:`batches`."""
-        module, scale = self.module, self.options["guidance_scale"]
+        module = self.module
         codes, sizes = self.conditions_of(cells)
-        seen, moved = self._seen_codes(cells, codes)
+        state, told = self.states(cells, codes, sizes)
+        named, effects = self.named(cells, codes), None
+        if self.effects is not None:
+            factors = torch.from_numpy(self.effects.log_factors(named, len(cells)))
+            effects = {RNA: factors.to(state)}
+        drawn = module.draw_counts(state, cells, self.noise, told, effects)
+        layers = {k: sp.csr_matrix(x.cpu().numpy()) for k, x in module.codec.layers(state).items()}
+        return Batch(cells, named, sizes, sp.csr_matrix(as_integers(drawn)), layers)
+
+    def states(
+        self, cells: range, codes: Codes, sizes: Codes
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """States (cells, n_state) of a range of cells with these conditions, and what the decoder is told."""
+        module, scale = self.module, self.options["guidance_scale"]
         rows = range(len(cells))
+        if self.population is not None:
+            state = self.population.states(cells, self.noise, POPULATION).to(module.device)
+            told = self._codes_to_decode(self._codes_of(rows, codes, sizes), 0.0)
+            return self._with_sizes(state, sizes, rows), told
+        seen, moved = self._seen_codes(cells, codes)
         told = self._codes_to_decode(self._codes_of(rows, codes, sizes), scale)
         shown, to = (self._codes_of(rows, x, sizes) for x in (seen, moved))
         state = module.sample(shown, cells, self.noise, self.times, **self.options)
         if seen is not moved:
             ends = (self._codes_to_decode(x, scale) for x in (shown, to))
             state = module.codec.translate(state, *ends)
-        state = self._with_sizes(state, sizes, rows)
-        drawn = module.draw_counts(state, cells, self.noise, told)
-        layers = {k: sp.csr_matrix(x.cpu().numpy()) for k, x in module.codec.layers(state).items()}
-        return Batch(cells, codes, sizes, sp.csr_matrix(as_integers(drawn)), layers)
+        return self._with_sizes(state, sizes, rows), told
 
     def obs(self, cells: range, codes: Codes, sizes: Codes) -> pd.DataFrame:
         """Conditions and names of a range of cells."""
@@ -150,14 +184,20 @@ class Recipe(ToldMixin):
             own = [*codes.values(), *sizes.values()]
             names = pd.Index(cell_names(self.common, own, len(cells), cells.start))
         columns = {c.key: c.decode(codes[c.name]) for c in self._conditions}
-        return pd.DataFrame(columns, index=names).assign(**{GENERATED: True})
+        obs = pd.DataFrame(columns, index=names).assign(**{GENERATED: True})
+        return (
+            obs
+            if self.effects is None
+            else obs.assign(**{CELLS: self.effects.column(codes, len(obs))})
+        )
 
     def whole_obs(self) -> pd.DataFrame:
         """Conditions and names of all cells, in memory."""
-        parts = [
-            self.conditions_of(range(start, min(start + _BLOCK, self.cells.stop)))
-            for start in range(self.cells.start, self.cells.stop, _BLOCK)
-        ]
+        parts = []
+        for start in range(self.cells.start, self.cells.stop, _BLOCK):
+            block = range(start, min(start + _BLOCK, self.cells.stop))
+            codes, sizes = self.conditions_of(block)
+            parts.append((self.named(block, codes), sizes))
         return self.obs(self.cells, *(joined(own) for own in zip(*parts, strict=True)))
 
     def example(self, without: Collection[str]) -> pd.DataFrame:
@@ -197,6 +237,10 @@ class Recipe(ToldMixin):
         }
         given = {k: size for k, size in self.sizes.items() if isinstance(size, np.ndarray)}
         found |= {f"library_size of {k}": _digest(size) for k, size in given.items()}
+        if self.null is not None and self.null.given is not None:
+            found |= {f"names of {k}": _digest(codes) for k, codes in self.null.given.described()}
+        if self.effects is not None:
+            found["effects"] = self.effects.digest()
         if self.names is not None:
             names = pd.util.hash_array(self.names.to_numpy(dtype=object))
             found["the index of conditions"] = _digest(names)
@@ -232,41 +276,3 @@ def joined(parts: Sequence[Codes]) -> Codes:
 
 def _digest(values: np.ndarray) -> str:
     return blake2b(np.ascontiguousarray(values).tobytes(), digest_size=8).hexdigest()
-
-
-def check_shard(shard: Any) -> tuple[int, int] | None:
-    """A pair of rank and number of shards, or None.
-
-    Raises
-    ------
-    ValueError
-        If it is neither, or the rank is out of range.
-    """
-    if shard is None:
-        return None
-    if not isinstance(shard, tuple | list) or len(shard) != 2:
-        raise ValueError(
-            f"shard must be (rank, number of shards), such as (0, 4), got {shown(shard)}"
-        )
-    of = check_int("shard=(rank, number of shards): the number", shard[1])
-    return check_int("shard=(rank, number of shards): the rank", shard[0], 0, of - 1), of
-
-
-def cells_of_shard(n: int, batch_size: int, shard: tuple[int, int] | None) -> range:
-    """Indices of the cells of a shard, which begins where a batch does; of all `n` if it is None.
-
-    Raises
-    ------
-    ValueError
-        If there are more shards than batches.
-    """
-    if shard is None:
-        return range(n)
-    rank, of = shard
-    batches = -(-n // batch_size)
-    if of > batches:
-        raise ValueError(
-            f"shard: {n} cells in batches of {batch_size} make at most {batches} shards, got {of}"
-        )
-    first, last = (batches * r // of * batch_size for r in (rank, rank + 1))
-    return range(first, min(last, n))

@@ -113,9 +113,24 @@ class StreamMixin(AssaysMixin):
         obs = recipe.example(without)
         counts = sp.csr_matrix((1, len(self.var_)), dtype=np.int32)
         layers = dict.fromkeys(recipe.layers, counts.astype(np.float32))
-        new = AnnData(counts, obs=obs.copy(), var=self.var_.copy(), uns={"scdit": dict(settings)})
+        new = self._new(counts, layers, obs.copy(), recipe, dict(settings))
+        return new, self._pieces(obs, counts, layers)
+
+    def _new(
+        self,
+        x: Any,
+        layers: Mapping[str, Any],
+        obs: pd.DataFrame,
+        recipe: Recipe,
+        settings: dict[str, Any],
+    ) -> AnnData | MuData:
+        """Cells of a recipe in the user's form: counts and layers (cells, features), and ``obs``."""
+        varm: Mapping[str, pd.DataFrame] = {}
+        if recipe.effects is not None:
+            varm = recipe.effects.truth(self.var_.index, self._genes().start)
+        new = AnnData(X=x, obs=obs, var=self.var_.copy(), uns={"scdit": settings}, varm=varm)
         new.layers.update(layers)
-        return self._as_given(new), self._pieces(obs, counts, layers)
+        return self._as_given(new)
 
     def _pieces(
         self,

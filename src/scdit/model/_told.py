@@ -12,8 +12,8 @@ from scdit.conditions import Composition, Condition, LibrarySize, resolve_librar
 from scdit.module import RNA, SCDiTModule
 
 # purposes of random numbers: each cell's conditions and library size, the order of combined requests,
-# and what stands in for combinations that were never seen
-CONDITIONS, LIBRARY, ORDER, SEEN = 10, 11, 12, 13
+# what stands in for combinations that were never seen, names of a null, and states of one population
+CONDITIONS, LIBRARY, ORDER, SEEN, NULL, POPULATION = 10, 11, 12, 13, 14, 15
 
 
 class ToldMixin:

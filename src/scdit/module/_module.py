@@ -155,16 +155,19 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
         cells: range,
         noise: KeyedNoise,
         codes: Mapping[str, Tensor] | None = None,
+        effects: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """Counts (cells, features), float32, of all assays, drawn for given states and conditions.
 
-        Keys and codes are those of :meth:`sample`.
+        Keys and codes are those of :meth:`sample`, effects those of
+        :meth:`scdit.codec.LatentCodec.draw`, the only codec that takes them.
         """
 
         def uniform(n_features: int) -> Tensor:
             return self._to_device(noise.uniform(cells.start, cells.stop, n_features, COUNTS))
 
-        drawn = self.codec.draw(state, uniform, codes)
+        more = {} if effects is None else {"effects": effects}
+        drawn = self.codec.draw(state, uniform, codes, **more)
         return torch.cat([drawn[name] for name in self.n_features], dim=1)
 
     # -- one matrix <-> assays -------------------------------------------------------------------

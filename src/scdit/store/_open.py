@@ -35,7 +35,7 @@ def _read(group: Any) -> AnnData:
     return AnnData(
         X=_matrix(group["X"]),
         layers={name: _matrix(layers[name]) for name in layers},
-        **{key: read_elem(group[key]) for key in ("obs", "var", "uns", "obsm")},
+        **{key: read_elem(group[key]) for key in ("obs", "var", "uns", "obsm", "varm")},
     )
 
 

@@ -7,6 +7,7 @@ from scdit.tl._effects import evaluate_effects
 from scdit.tl._evaluate import evaluate
 from scdit.tl._neighbors import memorization, neighborhood
 from scdit.tl._privacy import privacy
+from scdit.tl._random_effects import random_effects
 from scdit.tl._report import report
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "mmd",
     "neighborhood",
     "privacy",
+    "random_effects",
     "report",
     "sliced_wasserstein",
     "wasserstein",

@@ -49,8 +49,9 @@ class QuantileMap(nn.Module):
         self.places = CountShape(n_genes)
 
     def reference(self, log_library: Tensor, genes: Tensor) -> NegativeBinomial:
-        """Distribution of the counts of some genes given library sizes, (cells, 1)."""
-        return NegativeBinomial(log_library + self.log_proportion[genes], self.log_theta[genes])
+        """Distribution of the counts of some genes given library sizes, (cells, 1) or (cells, genes)."""
+        own = log_library if log_library.shape[1] == 1 else log_library[:, genes]
+        return NegativeBinomial(own + self.log_proportion[genes], self.log_theta[genes])
 
     def forward(
         self, counts: Tensor, uniform: Tensor, decoded: CountDistribution, log_library: Tensor

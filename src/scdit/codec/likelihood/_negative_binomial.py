@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from scipy.special import betainc
@@ -34,6 +35,10 @@ class NegativeBinomial:
     def of_genes(self, genes: Tensor) -> NegativeBinomial:
         """Distribution of the counts of some genes, given their indices; one column per gene."""
         return NegativeBinomial(self.log_mean[:, genes], self.log_theta[:, genes])
+
+    def scaled(self, log_factor: Tensor) -> Self:
+        """The distribution with means multiplied by ``exp(log_factor)``, (cells, genes)."""
+        return replace(self, log_mean=self.log_mean + log_factor)
 
     def log_prob(self, counts: Tensor) -> Tensor:
         """Log probability of `counts` (cells, genes), the same shape."""

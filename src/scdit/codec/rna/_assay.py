@@ -162,12 +162,31 @@ class RNA(CountAssay):
         counts = self.capped(counts)
         return cell_negative_log_likelihood(decoded.log_mean, decoded.log_theta, counts, logit)
 
-    def draw(self, state: Tensor, uniform: Uniform, codes: Codes = None) -> Tensor:
-        """Counts (cells, genes), float32, with the shapes and the map of the calibration."""
-        decoded = self.decode(state, codes)
+    def draw(
+        self,
+        state: Tensor,
+        uniform: Uniform,
+        codes: Codes = None,
+        effects: Tensor | None = None,
+    ) -> Tensor:
+        """Counts (cells, genes), float32, with the shapes and the map of the calibration.
+
+        Parameters
+        ----------
+        state, uniform, codes
+            See :class:`scdit.codec._protocol.Assay`.
+        effects
+            Natural logarithms of what the rates are multiplied by, (cells, genes); they are then
+            divided by one number for each cell, so that its total stays.
+        """
+        decoded, log_library = self.decode(state, codes), self.log_library(state)
+        if effects is not None:
+            # the map knows how counts change with depth: an effect is another depth of one gene
+            effects = effects - log_total_change(decoded.mean(), effects)
+            decoded, log_library = decoded.scaled(effects), log_library + effects
         shaped = self.shape(uniform(self.n_features))
         counts = decoded.quantile(shaped)
-        return self.quantile_map(counts, shaped, decoded, self.log_library(state))
+        return self.quantile_map(counts, shaped, decoded, log_library)
 
     # -- calibration -----------------------------------------------------------------------------
 
@@ -187,3 +206,16 @@ class RNA(CountAssay):
         groups = fit_regions(self.regions, cells)
         fit_shape(self.shape, cells, groups)
         fit_quantile_map(self.quantile_map, self.shape, cells)
+
+
+def log_total_change(rates: Tensor, effects: Tensor) -> Tensor:
+    """Logarithm of the factor by which the total of rates (cells, genes) changes with effects, (cells, 1).
+
+    Parameters
+    ----------
+    rates
+        Expected counts, or proportions.
+    effects
+        Natural logarithms of what they are multiplied by, (cells, genes).
+    """
+    return ((rates * effects.exp()).sum(1, keepdim=True) / rates.sum(1, keepdim=True)).log()
