@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 ROOT = Path(__file__).parents[2]
 TYPES = ["B cells", "NK cells", "HSC", "Erythroid"]
-N_CELLS = 40  # the most that an example generates
+N_CELLS = 80  # the most that an example generates
 
 
 def code_of(page: str) -> list[str]:

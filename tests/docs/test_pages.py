@@ -1,5 +1,6 @@
 """The code that the documentation shows runs, and does what the text says."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -16,6 +17,9 @@ PAGES = [
     "docs/control.md",
     "docs/evaluation.md",
     "docs/expression.md",
+    "docs/faq.md",
+    "docs/migration.md",
+    "docs/sampling.md",
     "docs/sharing.md",
     "docs/training.md",
     "docs/unseen.md",
@@ -38,18 +42,22 @@ def given(small, trained):
     """What the pages take as given: packages, cells and a trained model."""
     import anndata
     import scanpy
+    import scvi
 
     import scdit
 
+    adata = make_cells(0)
+    scdit.SCDiT.setup_anndata(adata, labels_key="cell_type", batch_key="batch")
     return {
         "scdit": scdit,
+        "scvi": scvi,
         "anndata": anndata,
         "scanpy": scanpy,
-        "adata": make_cells(0),
+        "adata": adata,
         "train": make_cells(0),
         "test": make_cells(1),
         "other": make_cells(0)[:20].copy(),
-        "model": trained,
+        "model": copy.deepcopy(trained),
         "new": trained.generate(N_CELLS, rng=0),
     }
 
