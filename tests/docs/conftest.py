@@ -49,8 +49,11 @@ def make_cells(seed: int, n_cells: int = 160) -> ad.AnnData:
 
 @pytest.fixture
 def small(monkeypatch, tmp_path):
-    """Train for one epoch, generate few cells, and write into a temporary folder."""
+    """Train for one epoch, generate few cells, evaluate fast, and write into a temporary folder."""
+    from sklearn.ensemble import RandomForestClassifier
+
     import scdit
+    from scdit.pl._embedding import _embed as embed
 
     train, generate = scdit.SCDiT.train, scdit.SCDiT.generate
 
@@ -62,6 +65,14 @@ def small(monkeypatch, tmp_path):
     def generate_few(self, n=None, **kwargs):
         return generate(self, n if n is None else min(n, N_CELLS), **{**kwargs, "silent": True})
 
+    def small_forest(_, **kwargs):
+        return RandomForestClassifier(5, random_state=kwargs["random_state"])
+
+    def without_umap(cells, _, seed):
+        return embed(cells, "pca", seed=seed)
+
+    monkeypatch.setattr("scdit.tl._classifiers.RandomForestClassifier", small_forest)
+    monkeypatch.setattr("scdit.pl._embedding._embed", without_umap)
     monkeypatch.setattr(scdit.SCDiT, "train", train_shortly)
     monkeypatch.setattr(scdit.SCDiT, "generate", generate_few)
     monkeypatch.setattr(scdit.datasets, "pbmc68k", lambda: make_cells(0))

@@ -5,8 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+from anndata import AnnData
 
-from .conftest import N_CELLS, ROOT, TYPES, code_of, make_cells
+from .conftest import N_CELLS, ROOT, code_of, make_cells
 
 # pages whose examples have a test of their own
 OWN_TEST = {"docs/diffusion.md", "docs/scvi_methods.md"}
@@ -26,8 +27,7 @@ PAGES = [
 ]
 # pages that are being written: add them to PAGES when they are done
 LATER = {"docs/modalities.md", "docs/scale.md", "docs/simulate.md"}
-# examples that need what a test does not have
-NETWORK = ("scvi.hub", "push_to_huggingface_hub")
+HUB = "HubModel"  # examples with it need huggingface-hub and an account
 
 
 def run(page: str, examples: list[str], names: dict) -> dict:
@@ -64,13 +64,14 @@ def given(small, trained):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(page, given):
-    examples = [c for c in code_of(page) if not any(word in c for word in NETWORK)]
+    examples = [code for code in code_of(page) if HUB not in code]
     assert examples
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cells this few are warned of
         names = run(page, examples, given)
-    assert set(names["new"].var_names) == {f"gene{i}" for i in range(60)}
-    counts = names["new"].X
+    new = names["new"]
+    counts = (new if isinstance(new, AnnData) else new["rna"]).X
+    assert counts.nnz > 0
     assert np.array_equal(counts.data, np.rint(counts.data))
 
 
