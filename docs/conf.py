@@ -51,5 +51,7 @@ myst_substitutions = {
 
 html_theme = "sphinx_book_theme"
 html_title = "scdit"
+html_static_path = ["_static"]
+html_css_files = ["cards.css"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

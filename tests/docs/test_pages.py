@@ -1,0 +1,124 @@
+"""The code that the documentation shows runs, and does what the text says."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from anndata import AnnData
+
+from .conftest import N_CELLS, ROOT, code_of, make_cells
+
+# pages whose examples have a test of their own
+OWN_TEST = {"docs/diffusion.md", "docs/scvi_methods.md"}
+# pages that run as they are, given the names of `given`
+PAGES = [
+    "README.md",
+    "docs/index.md",
+    "docs/control.md",
+    "docs/evaluation.md",
+    "docs/expression.md",
+    "docs/faq.md",
+    "docs/migration.md",
+    "docs/sampling.md",
+    "docs/sharing.md",
+    "docs/training.md",
+    "docs/unseen.md",
+]
+# pages that are being written: add them to PAGES when they are done
+LATER = {"docs/modalities.md", "docs/scale.md", "docs/simulate.md"}
+HUB = "HubModel"  # examples with it need huggingface-hub and an account
+
+
+def run(page: str, examples: list[str], names: dict) -> dict:
+    """Run examples one after the other in one namespace, as a reader of the page would."""
+    for number, code in enumerate(examples, 1):
+        exec(compile(code, f"{page}, example {number}", "exec"), names)
+    return names
+
+
+@pytest.fixture
+def given(small, trained):
+    """What the pages take as given: packages, cells and a trained model."""
+    import anndata
+    import scanpy
+    import scvi
+
+    import scdit
+
+    adata = make_cells(0)
+    scdit.SCDiT.setup_anndata(adata, labels_key="cell_type", batch_key="batch")
+    return {
+        "scdit": scdit,
+        "scvi": scvi,
+        "anndata": anndata,
+        "scanpy": scanpy,
+        "adata": adata,
+        "train": make_cells(0),
+        "test": make_cells(1),
+        "other": make_cells(0)[:20].copy(),
+        "model": copy.deepcopy(trained),
+        "new": trained.generate(N_CELLS, rng=0),
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_run(page, given):
+    examples = [code for code in code_of(page) if HUB not in code]
+    assert examples
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cells this few are warned of
+        names = run(page, examples, given)
+    new = names["new"]
+    counts = (new if isinstance(new, AnnData) else new["rna"]).X
+    assert counts.nnz > 0
+    assert np.array_equal(counts.data, np.rint(counts.data))
+
+
+def test_no_page_is_forgotten():
+    pages = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+    shown = {page for page in pages if code_of(page)}
+    assert shown <= {*PAGES, *OWN_TEST, *LATER}
+
+
+def test_a_diffusion_model_of_the_parts():
+    names = run("docs/diffusion.md", code_of("docs/diffusion.md"), {})
+    radius = names["new"].norm(dim=1)
+    assert radius.mean() == pytest.approx(1, abs=0.05)
+    assert radius.std() < 0.15  # of noise: 0.66
+    assert names["new"].mean(0).norm() < 0.15  # the whole circle
+
+
+def test_the_methods_of_scvi(make_adata, tmp_path, monkeypatch):
+    setup, *examples = code_of("docs/scvi_methods.md")
+    small = setup.replace("SCDiT(adata)", "SCDiT(adata, n_hidden=32, width=32)").replace(
+        "train()", "train(max_epochs=2)"
+    )
+    assert small.count("32") == 2
+    assert small.count("max_epochs") == 1
+    monkeypatch.chdir(tmp_path)
+    examples = [small, *(code for code in examples if "autotune" not in code)]
+    names = run("docs/scvi_methods.md", examples, {"adata": make_adata()})
+    assert names["adata"].layers["denoised"].shape == (120, 40)
+    assert names["counts"].shape == (120, 40, 5)
+    assert names["typical"].shape == (1, 40)
+    assert names["as_b"].obs["cell_type"].unique().tolist() == ["B"]
+    raw, made = (names["check"].metrics["zero_fraction"][name] for name in ("Raw", "scdit"))
+    assert raw.corr(made) > 0.8
+
+
+@pytest.mark.slow
+def test_tuning(make_adata):
+    pytest.importorskip("ray.tune")
+    pytest.importorskip("hyperopt")
+    import scdit
+
+    (code,) = (code for code in code_of("docs/scvi_methods.md") if "autotune" in code)
+    code = code.replace("20, ", "1, ").replace("50}", "1}").replace("samples=10", "samples=2")
+    names: dict = {"adata": make_adata(), "scdit": scdit}
+    scdit.SCDiT.setup_anndata(names["adata"], labels_key="cell_type", batch_key="batch")
+    run("docs/scvi_methods.md", [code], names)
+    results = names["experiment"].result_grid
+    assert len(results) == 2
+    assert not results.errors
+    assert all(result.metrics["denoiser_loss_validation"] > 0 for result in results)
