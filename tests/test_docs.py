@@ -48,6 +48,32 @@ def test_the_methods_of_scvi(scvi_methods, make_adata, tmp_path, monkeypatch):
     assert raw.corr(made) > 0.8
 
 
+def test_cells_with_a_known_truth(make_adata):
+    page = DOCS / "simulate.md"
+    if not page.is_file():
+        pytest.skip("the documentation is only in the repository")
+    import scdit
+
+    adata = make_adata()
+    adata.obs["condition"] = ["ctrl", "stim"] * 60
+    scdit.SCDiT.setup_anndata(adata, categorical_covariate_keys=["condition"])
+    model = scdit.SCDiT(adata, n_hidden=8, width=8, n_heads=2)
+    model.train(max_epochs=1, silent=True)
+    names: dict = {"scdit": scdit, "model": model}
+    found = []
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        small = re.sub(r"\b[25]000\b", "100", code).replace("n_genes=200", "n_genes=10")
+        exec(compile(small, page.name, "exec"), names)
+        found.append(names["new"])
+    effects, null, both, population = found
+    assert (null.obs["condition"] == both.obs["condition"].to_numpy()).all()
+    is_stim = (both.obs["scdit_effects"] == "condition=stim").to_numpy()
+    assert (is_stim == (both.obs["condition"] == "stim")).all()
+    assert (null.X[~is_stim] != both.X[~is_stim]).nnz == 0
+    assert (effects.varm["scdit_log2fc"] != 0).sum().item() == 10
+    assert population.uns["scdit"]["null"] == "labels"
+
+
 @pytest.mark.slow
 def test_tuning(scvi_methods, make_adata):
     pytest.importorskip("ray.tune")
