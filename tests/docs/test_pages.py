@@ -1,6 +1,7 @@
 """The code that the documentation shows runs, and does what the text says."""
 
 import copy
+import re
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ from anndata import AnnData
 from .conftest import N_CELLS, ROOT, code_of, make_cells
 
 # pages whose examples have a test of their own
-OWN_TEST = {"docs/diffusion.md", "docs/scvi_methods.md"}
+OWN_TEST = {"docs/diffusion.md", "docs/scvi_methods.md", "docs/simulate.md"}
 # pages that run as they are, given the names of `given`
 PAGES = [
     "README.md",
@@ -26,7 +27,7 @@ PAGES = [
     "docs/unseen.md",
 ]
 # pages that are being written: add them to PAGES when they are done
-LATER = {"docs/modalities.md", "docs/scale.md", "docs/simulate.md"}
+LATER = {"docs/modalities.md", "docs/scale.md"}
 HUB = "HubModel"  # examples with it need huggingface-hub and an account
 
 
@@ -105,6 +106,28 @@ def test_the_methods_of_scvi(make_adata, tmp_path, monkeypatch):
     assert names["as_b"].obs["cell_type"].unique().tolist() == ["B"]
     raw, made = (names["check"].metrics["zero_fraction"][name] for name in ("Raw", "scdit"))
     assert raw.corr(made) > 0.8
+
+
+def test_cells_with_a_known_truth(make_adata):
+    import scdit
+
+    adata = make_adata()
+    adata.obs["condition"] = ["ctrl", "stim"] * 60
+    scdit.SCDiT.setup_anndata(adata, categorical_covariate_keys=["condition"])
+    model = scdit.SCDiT(adata, n_hidden=8, width=8, n_heads=2)
+    model.train(max_epochs=1, silent=True)
+    names: dict = {"scdit": scdit, "model": model}
+    found = []
+    for code in code_of("docs/simulate.md"):
+        small = re.sub(r"\b[25]000\b", "100", code).replace("n_genes=200", "n_genes=10")
+        found.append(run("docs/simulate.md", [small], names)["new"])
+    effects, null, both, population = found
+    assert (null.obs["condition"] == both.obs["condition"].to_numpy()).all()
+    is_stim = (both.obs["scdit_effects"] == "condition=stim").to_numpy()
+    assert (is_stim == (both.obs["condition"] == "stim")).all()
+    assert (null.X[~is_stim] != both.X[~is_stim]).nnz == 0
+    assert (effects.varm["scdit_log2fc"] != 0).sum().item() == 10
+    assert population.uns["scdit"]["null"] == "labels"
 
 
 @pytest.mark.slow

@@ -49,18 +49,28 @@ class QuantileMap(nn.Module):
         self.places = CountShape(n_genes)
 
     def reference(self, log_library: Tensor, genes: Tensor) -> NegativeBinomial:
-        """Distribution of the counts of some genes given library sizes, (cells, 1) or (cells, genes)."""
-        own = log_library if log_library.shape[1] == 1 else log_library[:, genes]
-        return NegativeBinomial(own + self.log_proportion[genes], self.log_theta[genes])
+        """Distribution of the counts of some genes given library sizes, (cells, 1)."""
+        return NegativeBinomial(log_library + self.log_proportion[genes], self.log_theta[genes])
 
     def forward(
-        self, counts: Tensor, uniform: Tensor, decoded: CountDistribution, log_library: Tensor
+        self,
+        counts: Tensor,
+        uniform: Tensor,
+        decoded: CountDistribution,
+        log_library: Tensor,
+        effects: Tensor | None = None,
     ) -> Tensor:
-        """Counts (cells, genes) in the place of those that `decoded` has at `uniform` numbers."""
+        """Counts (cells, genes) in the place of those that `decoded` has at `uniform` numbers.
+
+        With `effects`, logarithms (cells, genes) of what means are multiplied by, `counts` have them
+        already and `decoded` has not. A cell keeps its place: the mapped count is that of a reference
+        with effects.
+        """
         genes = self.places.changed()
         if not len(genes):
             return counts
-        own, k = decoded.of_genes(genes), counts[:, genes]
+        own = decoded.of_genes(genes)
+        k = counts[:, genes] if effects is None else own.quantile(uniform[:, genes])
         # a count stands for the interval of numbers that give it; so does its place
         below, probability = own.interval(k)
         tiny = torch.finfo(probability.dtype).tiny  # of counts whose probability underflows
@@ -68,6 +78,8 @@ class QuantileMap(nn.Module):
         reference = self.reference(log_library, genes)
         below, probability = reference.interval(k)
         place = (below + position * probability).to(uniform)
+        if effects is not None:
+            reference = reference.scaled(effects[:, genes])
         mapped = counts.clone()
         mapped[:, genes] = reference.quantile(self.places.move(place, genes))
         return mapped

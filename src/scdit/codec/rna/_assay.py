@@ -179,14 +179,13 @@ class RNA(CountAssay):
             Natural logarithms of what the rates are multiplied by, (cells, genes); they are then
             divided by one number for each cell, so that its total stays.
         """
-        decoded, log_library = self.decode(state, codes), self.log_library(state)
+        decoded = changed = self.decode(state, codes)
         if effects is not None:
-            # the map knows how counts change with depth: an effect is another depth of one gene
             effects = effects - log_total_change(decoded.mean(), effects)
-            decoded, log_library = decoded.scaled(effects), log_library + effects
+            changed = decoded.scaled(effects)
         shaped = self.shape(uniform(self.n_features))
-        counts = decoded.quantile(shaped)
-        return self.quantile_map(counts, shaped, decoded, log_library)
+        counts = changed.quantile(shaped)
+        return self.quantile_map(counts, shaped, decoded, self.log_library(state), effects)
 
     # -- calibration -----------------------------------------------------------------------------
 
