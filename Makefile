@@ -1,6 +1,6 @@
 # make demo    train on real cells, generate 5,000, compare       make demo DATA=my.h5ad LABELS=cell_type
 # make test    the tests                                          make test ARGS="-k sampler -x"
-# Also: install, lint, format, types, docs, notebooks, clean.
+# Also: install, lint, format, types, docs, notebooks, dist, clean.
 #
 # PYTHON  the interpreter the environment is made from (3.11 or newer)
 # TORCH   the torch requirement, installed first: a CPU wheel of your own satisfies the package's requirement
@@ -16,7 +16,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: install demo test lint format types docs notebooks clean
+.PHONY: install demo test lint format types docs notebooks dist clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -30,6 +30,8 @@ test: $(VENV)/.installed-test
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/python scripts/long_sentences.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
@@ -44,8 +46,13 @@ docs: $(VENV)/.installed-doc
 notebooks: $(VENV)/.installed-doc
 	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
 
+dist: $(VENV)/.installed-release
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 clean:
-	rm -rf $(VENV) demo docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo dist docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache
 
 # Stamps: an installation is repeated only when pyproject.toml has changed.
 $(VENV)/.installed: pyproject.toml

@@ -29,6 +29,8 @@ autodoc_member_order = "groupwise"
 napoleon_google_docstring = False
 napoleon_use_rtype = True
 typehints_defaults = "comma"
+# a "None" after examples would break their heading
+typehints_document_rtype_none = False
 
 # Notebooks are committed with their outputs
 nb_execution_mode = "off"

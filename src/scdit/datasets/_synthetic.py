@@ -52,17 +52,18 @@ def synthetic_citeseq(
 
     Returns
     -------
-    MuData with modalities ``rna`` (CSR) and ``prot`` (dense), both float32 counts:
+    MuData
+        MuData with modalities ``rna`` (CSR) and ``prot`` (dense), both float32 counts:
 
-    - ``obs``, shared and in each modality: ``cell_type``, ``donor``, ``condition``, and the levels
-      of ``programme1`` to ``programme3``, standard normal
-    - ``var`` of both: ``condition``, the log fold change of stimulated cells (natural logarithm), and
-      ``programme1`` to ``programme3``, that of one unit of a programme; the same in all types. For
-      genes they stand before rates are scaled to the library size, for proteins they change the
-      foreground
-    - ``var`` of ``prot``: ``background``, mean counts without foreground; ``foreground``, how many
-      times more on top where the protein is expressed; ``isotype``
-    - ``varm["expressed"]`` of ``prot``: which types express each protein
+        - ``obs``, shared and in each modality: ``cell_type``, ``donor``, ``condition``, and the levels
+          of ``programme1`` to ``programme3``, standard normal
+        - ``var`` of both: ``condition``, the log fold change of stimulated cells (natural logarithm), and
+          ``programme1`` to ``programme3``, that of one unit of a programme; the same in all types. For
+          genes they stand before rates are scaled to the library size, for proteins they change the
+          foreground
+        - ``var`` of ``prot``: ``background``, mean counts without foreground; ``foreground``, how many
+          times more on top where the protein is expressed; ``isotype``
+        - ``varm["expressed"]`` of ``prot``: which types express each protein
 
     Raises
     ------

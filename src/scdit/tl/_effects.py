@@ -86,18 +86,19 @@ def evaluate_effects(
 
     Returns
     -------
-    One row per metric and group. Nothing of the arguments is changed.
+    pandas.DataFrame
+        One row per metric and group. Nothing of the arguments is changed.
 
-    - ``metric``, ``group`` (a type, or ``"all"``: the median over types)
-    - ``value``: of the generated cells
-    - ``floor``: real cells of the condition in the place of the generated ones
-    - ``no_effect``: control cells in their place
-    - ``mean_response``: the unweighted mean effect on the other types, added to the control
-    - ``additive``: the same, weighted by numbers of cells. This is the least-squares fit of log
-      expression by a main effect of type and one of condition, without the cells it predicts
-    - ``better``, ``ideal``: as in :func:`scdit.tl.evaluate`
-    - ``n``: cells of the condition in the place of the generated ones; for ``"all"``, their sum
-    - ``note``: why there is no value or baseline
+        - ``metric``, ``group`` (a type, or ``"all"``: the median over types)
+        - ``value``: of the generated cells
+        - ``floor``: real cells of the condition in the place of the generated ones
+        - ``no_effect``: control cells in their place
+        - ``mean_response``: the unweighted mean effect on the other types, added to the control
+        - ``additive``: the same, weighted by numbers of cells. This is the least-squares fit of log
+          expression by a main effect of type and one of condition, without the cells it predicts
+        - ``better``, ``ideal``: as in :func:`scdit.tl.evaluate`
+        - ``n``: cells of the condition in the place of the generated ones; for ``"all"``, their sum
+        - ``note``: why there is no value or baseline
 
     Raises
     ------

@@ -90,17 +90,18 @@ def evaluate(
 
     Returns
     -------
-    One row per metric and group, also written to ``generated.uns["scdit_evaluation"]`` if
-    `generated` is not a view; nothing else of the arguments changes:
+    pandas.DataFrame
+        One row per metric and group, also written to ``generated.uns["scdit_evaluation"]`` if
+        `generated` is not a view; nothing else of the arguments changes:
 
-    - ``modality`` (of MuData only): the name of one, or ``"joint"`` for metrics across them. Of
-      more than two modalities each pair is named, such as ``"rna+prot"``
-    - ``metric``, ``group`` (``"all"`` or a label)
-    - ``value``, ``floor``: NaN where the metric cannot be computed
-    - ``better``: ``"lower"``, ``"higher"``, or ``"closer"`` to the ideal
-    - ``ideal``: the value of a perfect generator with endless cells; NaN where that is the floor
-    - ``n``: cells on each side
-    - ``note``: why there is no value, or what is missing from a mean over labels
+        - ``modality`` (of MuData only): the name of one, or ``"joint"`` for metrics across them. Of
+          more than two modalities each pair is named, such as ``"rna+prot"``
+        - ``metric``, ``group`` (``"all"`` or a label)
+        - ``value``, ``floor``: NaN where the metric cannot be computed
+        - ``better``: ``"lower"``, ``"higher"``, or ``"closer"`` to the ideal
+        - ``ideal``: the value of a perfect generator with endless cells; NaN where that is the floor
+        - ``n``: cells on each side
+        - ``note``: why there is no value, or what is missing from a mean over labels
 
     Raises
     ------

@@ -88,18 +88,19 @@ def privacy(
 
     Returns
     -------
-    One row per metric with the columns of :func:`scdit.tl.evaluate`; ``n`` is the smaller number of
-    cells or donors.
+    pandas.DataFrame
+        One row per metric with the columns of :func:`scdit.tl.evaluate`; ``n`` is the smaller number of
+        cells or donors.
 
-    - ``membership_auroc``: of the attack on cells.
-    - ``donor_auroc``: of the attack on donors, if `donor_key` is given.
-    - ``exact_duplicates``: share of generated cells with the counts of a training cell.
-    - ``near_duplicates``: share of generated cells nearer to a training cell than all but the nearest
-      5% of held-out cells are.
+        - ``membership_auroc``: of the attack on cells.
+        - ``donor_auroc``: of the attack on donors, if `donor_key` is given.
+        - ``exact_duplicates``: share of generated cells with the counts of a training cell.
+        - ``near_duplicates``: share of generated cells nearer to a training cell than all but the nearest
+          5% of held-out cells are.
 
-    The floor of an AUROC is what chance gives: one half of the held-out cells (or donors) against the
-    other, of which an AUROC below 0.5 counts as its mirror image above; mean of 50 random halves. That
-    of duplicates is their share among held-out cells in the place of generated ones.
+        The floor of an AUROC is what chance gives: one half of the held-out cells (or donors) against the
+        other, of which an AUROC below 0.5 counts as its mirror image above; mean of 50 random halves. That
+        of duplicates is their share among held-out cells in the place of generated ones.
 
     Raises
     ------
