@@ -223,8 +223,8 @@ def test_genes_of_a_mudata_change_and_proteins_do_not(tmp_path):
     assert pooled(new["rna"])[3] > 2 * pooled(before["rna"])[3]
     realised = new["rna"].varm["scdit_log2fc_realised"]["all"]
     assert realised.index.equals(mdata["rna"].var_names)
-    assert realised.drop(gene).nunique() == 1
-    assert realised[gene] - realised.iloc[0] == pytest.approx(2)
+    assert realised.drop(gene).std() < 0.05
+    assert realised[gene] - realised.drop(gene).mean() == pytest.approx(2, abs=0.1)
     assert (new["prot"].varm["scdit_log2fc_realised"] == 0).all(axis=None)
     written = model.generate(**ASKED, effects=effects, path=tmp_path / "cells.zarr")
     assert (in_memory(written["rna"].X) != new["rna"].X).nnz == 0

@@ -36,14 +36,17 @@ class Effects:
         Condition and code of the cells that have each; None for all cells.
     log2fc
         What is asked for, (effects, genes).
+    realised
+        What they are in pooled counts per 10,000 of the cells that have each, (effects, genes), since
+        totals stay; NaN where no cell has it.
     common_factor
-        By how much the genes that an effect does not name change, since totals stay, (effects,); NaN
-        where no cell has it.
+        By how much the genes that an effect does not name change, (effects,), mean over these cells.
     """
 
     names: list[str]
     of: list[tuple[str, int] | None]
     log2fc: np.ndarray
+    realised: np.ndarray
     common_factor: np.ndarray
 
     def digest(self) -> str:
@@ -89,9 +92,8 @@ class Effects:
         first
             Position of the first gene among them.
         """
-        realised = self.log2fc + np.log2(self.common_factor)[:, None]
         tables = {}
-        for name, values in ((ASKED, self.log2fc), (REALISED, realised)):
+        for name, values in ((ASKED, self.log2fc), (REALISED, self.realised)):
             table = np.zeros((len(features), len(self.names)))
             table[first : first + values.shape[1]] = values.T
             tables[name] = pd.DataFrame(table, index=features, columns=self.names)
@@ -145,7 +147,8 @@ def read_effects(
         of.append(cells)
         where = "effects" if key is None else f"effects of {key}"
         rows.append(_fold_changes(where, series, genes, others))
-    return Effects(names, of, np.stack(rows), np.full(len(rows), np.nan))
+    log2fc = np.stack(rows)
+    return Effects(names, of, log2fc, np.full(log2fc.shape, np.nan), np.full(len(rows), np.nan))
 
 
 def _cells_of(key: Any, conditions: Sequence[Condition]) -> tuple[str, int]:

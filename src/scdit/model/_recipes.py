@@ -32,7 +32,7 @@ from scdit.model._recipe import Recipe
 from scdit.model._sampling import SamplingMixin
 from scdit.model._shards import cells_of_shard
 from scdit.model._told import CONDITIONS, LIBRARY, ORDER
-from scdit.model._truth import with_common_factor
+from scdit.model._truth import with_truth
 from scdit.module import RNA
 
 # settings of a call that its cells depend on
@@ -154,7 +154,7 @@ class RecipesMixin(SamplingMixin):
         if null == LABELS:
             recipe.population = self._population(recipe)
         if added is not None:
-            added = with_common_factor(recipe, added, n, self.var_.index[self._genes()])
+            added = with_truth(recipe, added, n, self.var_.index[self._genes()])
             recipe.effects = added
             factors = added.common_factor.tolist()
             settings["common_factor"] = dict(zip(added.names, factors, strict=True))

@@ -15,15 +15,16 @@ from scdit.model._recipe import Codes, Recipe, joined
 from scdit.module import RNA
 
 _CELLS = 512  # that an effect is looked at in
-_BLOCK = 1 << 14  # cells whose conditions are found at once
+_PARTS, _PART = 64, 64  # of the call that are looked at first, and cells of each
+_BLOCK = 1 << 14  # cells whose conditions are found at once, where these have none with an effect
 _MOST = 0.5  # of all counts, that a gene should have
 
 
-def with_common_factor(recipe: Recipe, effects: Effects, n: int, genes: pd.Index) -> Effects:
-    """Effects that know by how much the genes change that they do not name.
+def with_truth(recipe: Recipe, effects: Effects, n: int, genes: pd.Index) -> Effects:
+    """Effects that know what they are after totals are kept, and by how much other genes change.
 
-    It is found in cells like the first 512 of the call that have the effect, so that it is the same for
-    all shards, and known before cells are made.
+    It is found in up to 512 cells like those of the call that have the effect, from all parts of it: the
+    same for all shards, and known before cells are made.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def with_common_factor(recipe: Recipe, effects: Effects, n: int, genes: pd.Index
     UserWarning
         If a gene has more than half of the counts, or no cell has an effect.
     """
-    common = np.full(len(effects.names), np.nan)
+    realised, common = np.full(effects.log2fc.shape, np.nan), np.full(len(effects.names), np.nan)
     for i, name in enumerate(effects.names):
         found = _cells_with(recipe, effects, i, n)
         if found is None:
@@ -49,42 +50,60 @@ def with_common_factor(recipe: Recipe, effects: Effects, n: int, genes: pd.Index
             continue
         rates, named = found
         every = np.exp(effects.log_factors(named, len(rates)).astype(np.float64))
-        own = np.exp2(effects.log2fc[i])
-        total, after = rates.sum(axis=1), (rates * every).sum(axis=1)
-        without = (rates * every / own).sum(axis=1)
-        common[i] = (total * without / after).sum() / total.sum()
-        share = (rates * every * (total / after)[:, None]).sum(axis=0) / total.sum()
+        total = rates.sum(axis=1, keepdims=True)
+        after, before = (
+            changed * total / changed.sum(axis=1, keepdims=True)
+            for changed in (rates * every, rates * every / np.exp2(effects.log2fc[i]))
+        )
+        realised[i] = np.log2(after.sum(axis=0) / before.sum(axis=0))
+        # of a cell, the change of any gene is its effect and the common factor
+        own = after[:, 0] / before[:, 0] / np.exp2(effects.log2fc[i, 0])
+        common[i] = (total[:, 0] * own).sum() / total.sum()
+        share = after.sum(axis=0) / total.sum()
         top = int(share.argmax())
         if share[top] > _MOST and effects.log2fc[i, top] > 0:
             _warn(
                 f"effects: {genes[top]!r} has {share[top]:.0%} of all counts in the cells of {name!r}; "
                 "all other genes are pushed down"
             )
-    return replace(effects, common_factor=common)
+    return replace(effects, realised=realised, common_factor=common)
 
 
 def _cells_with(
     recipe: Recipe, effects: Effects, i: int, n: int
 ) -> tuple[np.ndarray, Codes] | None:
-    """Rates (cells, genes) of cells like the first that have an effect, and their codes in ``obs``."""
-    parts: list[tuple[Codes, Codes, Codes]] = []
-    left = _CELLS
-    for start in range(0, n, _BLOCK):
-        block = range(start, min(start + _BLOCK, n))
-        codes, sizes = recipe.conditions_of(block)
-        named = recipe.named(block, codes)
-        rows = np.flatnonzero(effects.which(named, len(block))[:, i])[:left]
-        left -= len(rows)
-        parts.append(tuple({k: x[rows] for k, x in p.items()} for p in (codes, named, sizes)))  # type: ignore[arg-type]
-        if not left:
-            break
-    if left == _CELLS:
+    """Rates (cells, genes) of cells like those that have an effect, and their codes in ``obs``."""
+    starts = np.unique(np.linspace(0, max(n - _PART, 0), _PARTS).astype(int) // _PART * _PART)
+    some = (range(start, min(start + _PART, n)) for start in starts.tolist())
+    found = [_rows_with(recipe, effects, i, block) for block in some]
+    if not sum(n_rows for n_rows, *_ in found):
+        every = (range(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
+        found = [
+            next((f for f in (_rows_with(recipe, effects, i, b) for b in every) if f[0]), found[0])
+        ]
+    total = sum(n_rows for n_rows, *_ in found)
+    if not total:
         return None
-    codes, named, sizes = (joined(p) for p in zip(*parts, strict=True))
+    kept = np.unique(np.linspace(0, total - 1, _CELLS).round().astype(int))
+    codes, named, sizes = (
+        {k: x[kept] for k, x in joined(parts).items()}
+        for parts in zip(*(own for _, *own in found), strict=True)
+    )
     with torch.inference_mode():
-        state, told = recipe.states(range(_CELLS - left), codes, sizes)
+        state, told = recipe.states(range(len(kept)), codes, sizes)
         rates = recipe.module.codec.decode(state, told)[RNA].mean()
     return rates.double().cpu().numpy(), named
+
+
+def _rows_with(
+    recipe: Recipe, effects: Effects, i: int, block: range
+) -> tuple[int, Codes, Codes, Codes]:
+    """How many cells of a range have an effect, and codes, codes in ``obs`` and library sizes of these."""
+    codes, sizes = recipe.conditions_of(block)
+    named = recipe.named(block, codes)
+    rows = np.flatnonzero(effects.which(named, len(block))[:, i])
+    codes, named, sizes = ({k: x[rows] for k, x in part.items()} for part in (codes, named, sizes))
+    return len(rows), codes, named, sizes
 
 
 def _warn(message: str) -> None:
