@@ -5,8 +5,8 @@ random numbers. Log2 ratios of pooled counts per 10,000 are compared with the tr
 both sides, in three bins of expression of equal size.
 
 Null of a condition: cells of one type, whose names of the condition mean nothing, in several calls. Shares of Wilcoxon
-p-values below .05, and the largest distance of their distribution from the uniform one (KS); beside real cells of one
-condition with permuted names. A classifier tells null cells from held-out cells of the type.
+p-values below .05, and the largest distance of their distribution from the uniform one (KS); beside real cells of the
+type with permuted names. A classifier tells null cells from held-out cells of the type.
 
 Null of all: clusters that Leiden finds with the defaults of scanpy, beside real cells and a Gaussian cloud with the
 same principal components; marginals and correlations beside those of held-out cells.
@@ -137,9 +137,9 @@ def null_rows(
             p = Wilcoxon(new)((new.obs[args.condition] == args.value).to_numpy())
             shares.append((p < 0.05).mean())
             distances.append(distance(p))
-        one = train[train.obs[args.condition] == args.control][:N_CELLS]
-        test_of_real, rng = Wilcoxon(one), np.random.default_rng(0)
-        names = np.arange(one.n_obs) < one.n_obs // 2
+        rng = np.random.default_rng(0)
+        one = train[rng.permutation(train.n_obs)[:N_CELLS]]
+        test_of_real, names = Wilcoxon(one), (one.obs[args.condition] == args.value).to_numpy()
         real = [test_of_real(rng.permutation(names)) for _ in range(PERMUTATIONS)]
         low, high = np.quantile([distance(p) for p in real], [0.005, 0.995])
         whole = model.generate(test.n_obs, labels=label, null=args.condition, rng=0, silent=True)
