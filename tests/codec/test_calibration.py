@@ -288,9 +288,9 @@ def test_few_latents_are_seen_more_often_than_few_cells_of_expression():
     latents, expression = (
         codec.phases["denoiser"] for codec in (latent_codec(5), ExpressionCodec(5))
     )
-    assert latents.epochs(1_280, 128) == 400
-    assert latents.epochs(3_200, 128) == 200  # 5,000 steps
-    assert latents.epochs(10_240, 128) == 100
+    assert latents.epochs(1_280, 256) == 200
+    assert latents.epochs(6_400, 256) == 100  # 2,500 steps
+    assert latents.epochs(20_480, 256) == 50
     assert expression.epochs(1_280, 64) == 100
 
 

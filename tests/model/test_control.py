@@ -87,7 +87,7 @@ def test_guidance_of_one_is_the_conditional_network_bit_for_bit(model):
             return network if name == "ema" else getattr(module, name)
 
     with torch.inference_mode():
-        times = time_grid(20, module.schedule)
+        times = time_grid(20, module.schedule, "power")
         *_, last = type(module).path(Module(), codes, range(64), noise, times)
         expected = module.draw_counts(module.unstandardise(last), range(64), noise, codes)
     assert len(calls) == 20  # one pass
