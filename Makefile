@@ -25,7 +25,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python scripts/demo.py $(if $(DATA),--data "$(DATA)") $(if $(LABELS),--labels "$(LABELS)") $(ARGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
