@@ -18,6 +18,8 @@ from scdit.store._growing import Growing
 
 from .conftest import setup
 
+if hasattr(mudata, "set_options"):  # 0.3, which else warns of what 0.4 does
+    mudata.set_options(pull_on_update=False)
 ASKED = {"n": 700, "n_steps": 2, "silent": True, "rng": 0, "batch_size": 64}
 
 
@@ -70,7 +72,8 @@ def assert_same_cells(found, expected, *, uns=True):
         assert x.shape == y.shape
         assert (x != y).nnz == 0
     pd.testing.assert_frame_equal(found.obs, expected.obs)
-    pd.testing.assert_frame_equal(found.var, expected.var)
+    # text that is read has the newest type of text that pandas has
+    pd.testing.assert_frame_equal(found.var.astype(expected.var.dtypes), expected.var)
     if uns:
         one, other = (
             {k: list(v) if k == "conditions" else v for k, v in x.uns["scdit"].items()}
@@ -469,8 +472,7 @@ def two_modalities(make_adata):
         counts, obs=pd.DataFrame(index=rna.obs_names), var=pd.DataFrame(index=["a", "b", "c"])
     )
     rna.obs = rna.obs[["batch"]]
-    with mudata.set_options(pull_on_update=False):
-        mdata = mudata.MuData({"rna": rna, "prot": proteins})
+    mdata = mudata.MuData({"rna": rna, "prot": proteins})
     mdata.obs["cell_type"] = obs["cell_type"]
     SCDiT.setup_mudata(
         mdata,

@@ -174,5 +174,5 @@ def _plain_formats() -> Iterator[None]:
     here = {name: value for name, value in known.items() if hasattr(anndata.settings, name)}
     with warnings.catch_warnings(), anndata.settings.override(**here):
         # of anndata and zarr, about formats to come
-        warnings.filterwarnings("ignore", message=".*(shard|Consolidated metadata|zarr v2).*")
+        warnings.filterwarnings("ignore", message=".*(shard|Consolidated metadata|zarr v[23]).*")
         yield
