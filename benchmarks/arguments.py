@@ -1,6 +1,7 @@
 """What the command lines of several benchmarks have in common."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import anndata as ad
@@ -24,6 +25,30 @@ def data_parser(doc: str | None, *, hvg: int | None = None) -> argparse.Argument
         help=f"variable genes to keep [{hvg or 'all'}]",
     )
     return parser
+
+
+def files_parser(doc: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the arguments of :func:`read_splits`, and of models that are kept."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="h5ad files of counts")
+    parser.add_argument("--labels", default="cell_type", help="column of cell types")
+    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
+    parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
+    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
+    return parser
+
+
+def read_splits(args: argparse.Namespace) -> Iterator[tuple[str, tuple[ad.AnnData, ad.AnnData]]]:
+    """Yield the name of each file, and its training and test cells."""
+    for path in args.data:
+        yield (
+            path.stem,
+            split(
+                ad.read_h5ad(path), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
+            ),
+        )
 
 
 def read_split(

@@ -7,14 +7,11 @@ calls of ab2 with the same seeds, by mean difference and its standard error over
     python benchmarks/calls.py --data pbmc3k.h5ad kang_ifnb.h5ad paul15.h5ad --labels cell_type --drop-labels unassigned
 """
 
-import argparse
-from pathlib import Path
-
 import anndata as ad
 import numpy as np
+from arguments import files_parser, read_splits
 from models import fit
 from records import write
-from splits import split
 
 import scdit
 
@@ -36,31 +33,21 @@ def values(
 
 def main() -> None:
     """Train what is missing, measure, and write the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="h5ad files of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
+    parser = files_parser(__doc__)
     parser.add_argument("--samplers", nargs="+", default=["ab3", "ab2"])
     parser.add_argument("--steps", type=int, nargs="+", default=[5, 6, 8])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 
     settings = [BASE, *((s, n) for s in args.samplers for n in args.steps)]
     found: dict[tuple[str, int], list[list[float]]] = {setting: [] for setting in settings}
-    for path in args.data:
-        sides = split(
-            ad.read_h5ad(path), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
-        )
-        name = f"steps_{path.stem}"  # as in steps.py
-        model = fit(sides[0], args.models, name, labels_key=args.labels)
+    for name, sides in read_splits(args):
+        # the model of steps.py
+        model = fit(sides[0], args.models, f"steps_{name}", labels_key=args.labels)
         for setting in settings:
             for seed in range(args.draws):
                 found[setting].append(values(model, *setting, sides, args.labels, seed))
-            print(path.stem, *setting, np.mean(found[setting][-args.draws :], axis=0), flush=True)
+            print(name, *setting, np.mean(found[setting][-args.draws :], axis=0), flush=True)
     base = np.array(found[BASE])
     rows = []
     for (sampler, n_steps), each in found.items():

@@ -8,7 +8,6 @@ few passes on simulated cells: how good it is changes neither.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,9 +20,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from fragments import pipes, write_fragment
+from memory import peak_memory
 from records import RESULTS, read_results, write_results
-
-MB = 1024  # kilobytes, in which the system counts
 
 
 def main() -> None:
@@ -92,7 +90,7 @@ def measure(folder: Path, n: int, suffix: str) -> dict:
     return {
         "cells": new.n_obs,
         "before_mb": round(before),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MB),
+        "peak_mb": round(1024 * peak_memory()),
         "seconds": round(seconds, 1),
         "file_mb": round(sum(file.stat().st_size for file in files) / 2**20),
     }

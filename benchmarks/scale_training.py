@@ -14,15 +14,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from memory import peak_memory
 from trial import describe_machine, describe_versions
 
 ROOT = Path(__file__).parents[1]
-MODES = ("imports", "memory", "backed", "lazy", "annbatch")
+MODES = ("imports", "memory", "backed", "lazy")
 BLOCK = 10_000  # cells written at once
 
 
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=2_000)
     parser.add_argument("--steps", type=int, default=300, help="of each phase")
     parser.add_argument("--folder", type=Path, required=True, help="for the cells")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:-1])
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
     parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="JSON file of the results")
     args = parser.parse_args()
@@ -126,10 +128,10 @@ def measure(mode: str, path: Path, steps: int) -> dict:
     result: dict = {}
     if mode != "imports":
         begin = time.perf_counter()
-        model, data = make(mode, path)
+        model = make(mode, path)
         ready = time.perf_counter()
         clock = Steps()
-        model.train(max_steps=steps, silent=True, callbacks=[clock], **data)
+        model.train(max_steps=steps, silent=True, callbacks=[clock])
         end = time.perf_counter()
         codec, denoiser = np.split(np.array(clock.times), 2)
         result = {
@@ -142,19 +144,10 @@ def measure(mode: str, path: Path, steps: int) -> dict:
     return {**result, "peak_gb": round(peak_memory(), 3)}
 
 
-def peak_memory() -> float:
-    """Return the peak of this process alone (GB); getrusage counts that of its parent too."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 2**20
-
-
-def make(mode: str, path: Path) -> tuple:
-    """Return a model that is not trained, and arguments of its training."""
+def make(mode: str, path: Path) -> Any:
+    """Return a model that is not trained."""
     import scdit
 
-    if mode == "annbatch":
-        data = scdit.SCDiT.setup_annbatch([path.with_suffix(".zarr")], labels_key="bulk_labels")
-        return scdit.SCDiT(registry=data.registry), {"datamodule": data}
     if mode == "lazy":
         adata = ad.experimental.read_lazy(path.with_suffix(".zarr"))
         adata.obs = adata.obs.to_memory()
@@ -162,7 +155,7 @@ def make(mode: str, path: Path) -> tuple:
         backed = "r" if mode == "backed" else None
         adata = ad.read_h5ad(path.with_suffix(".h5ad"), backed=backed)
     scdit.SCDiT.setup_anndata(adata, labels_key="bulk_labels")
-    return scdit.SCDiT(adata), {}
+    return scdit.SCDiT(adata)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,11 @@ deviations; with and without guidance.
     python benchmarks/steps.py --data pbmc3k.h5ad paul15.h5ad --labels cell_type --drop-labels unassigned
 """
 
-import argparse
-from pathlib import Path
-
-import anndata as ad
 import numpy as np
 import torch
+from arguments import files_parser, read_splits
 from models import fit
 from records import write
-from splits import split
 
 import scdit
 from scdit.diffusion import KeyedNoise, time_grid
@@ -57,26 +53,16 @@ def distances(model: scdit.SCDiT, calls: list[int], guidance: float, n: int) -> 
 
 def main() -> None:
     """Train what is missing, measure, and write the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="h5ad files of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, default=2000, help="number of variable genes [2000]")
+    parser = files_parser(__doc__)
     parser.add_argument("--calls", type=int, nargs="+", default=[5, 6, 8, 20])
     parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0])
     parser.add_argument("--cells", type=int, default=1000, help="cells to generate [1000]")
-    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 
     found: dict[float, list[dict]] = {guidance: [] for guidance in args.guidance}
-    for path in args.data:
-        train, _ = split(
-            ad.read_h5ad(path), args.labels, n_top_genes=args.hvg, drop_labels=args.drop_labels
-        )
+    for name, (train, _) in read_splits(args):
         torch.set_num_threads(1)
-        model = fit(train, args.models, f"steps_{path.stem}", labels_key=args.labels)
+        model = fit(train, args.models, f"steps_{name}", labels_key=args.labels)
         for guidance, each in found.items():
             each.append(distances(model, args.calls, guidance, args.cells))
     rows = []

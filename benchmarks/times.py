@@ -80,6 +80,7 @@ def generation(model: scdit.SCDiT, n: int) -> list[dict]:
     whole, _, new = seconds(lambda: model.generate(n, rng=0, silent=True))
     n_steps, batch_size = (int(new.uns["scdit"][k]) for k in ("n_steps", "batch_size"))
     times = time_grid(n_steps, model.module.schedule, new.uns["scdit"]["spacing"])
+    sampler = new.uns["scdit"]["sampler"]
     noise, spent = KeyedNoise(0), dict.fromkeys(
         ("denoiser", "uniform numbers", "decoder", "counts and their calibrations", "sparse matrix"), 0.0
     )  # fmt: skip
@@ -100,7 +101,7 @@ def generation(model: scdit.SCDiT, n: int) -> list[dict]:
         with torch.inference_mode():
             state = timed(
                 "denoiser",
-                lambda c=cells, k=told: module.sample(k, c, noise, times, sampler="ab3"),
+                lambda c=cells, k=told: module.sample(k, c, noise, times, sampler=sampler),
             )
             timed(
                 "uniform numbers",

@@ -6,10 +6,14 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import anndata as ad
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+
+if hasattr(mudata, "set_options"):  # 0.3, which else warns of what 0.4 does
+    mudata.set_options(pull_on_update=False)
 
 
 @pytest.fixture(scope="session")

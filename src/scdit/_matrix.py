@@ -36,3 +36,10 @@ def canonical(matrix: Any) -> sp.csr_matrix:
         csr = csr.copy()
         csr.sum_duplicates()
     return csr
+
+
+def some_of(n: int, most: int) -> np.ndarray:
+    """Positions of `n` rows, or of a random sample of `most` of them: ascending, the same each time."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))

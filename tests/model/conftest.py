@@ -21,6 +21,7 @@ def setup(adata):
 
 @pytest.fixture(scope="session")
 def trained(make_adata):
+    scvi.settings.seed = 0  # the same weights, whichever tests ran before
     model = setup(make_adata())
     model.train(max_epochs=QUICK, validation_size=0.1, silent=True)
     return model

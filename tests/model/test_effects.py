@@ -1,7 +1,6 @@
 """Cells with known effects: the pooled ratios are those asked for, and all else stays."""
 
 import anndata as ad
-import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,9 +11,6 @@ from scdit.codec.rna import RNA
 from scdit.datasets import synthetic_citeseq, synthetic_multiome
 
 from .test_stream import assert_same_cells, in_memory
-
-if hasattr(mudata, "set_options"):  # 0.3, which else warns of what 0.4 does
-    mudata.set_options(pull_on_update=False)
 
 ASKED = {"n": 700, "n_steps": 2, "silent": True, "rng": 0, "batch_size": 64}
 CHANGES = pd.Series([2.0, -2.0, 1.0, -0.5], index=["gene1", "gene7", "gene20", "gene33"])

@@ -13,9 +13,6 @@ import scvi
 from scdit import SCDiT
 from scdit.datasets import synthetic_citeseq, synthetic_multiome
 
-if hasattr(mudata, "set_options"):  # 0.3, which else warns of what 0.4 does
-    mudata.set_options(pull_on_update=False)
-
 SETUP = {"labels_key": "cell_type", "categorical_covariate_keys": ["condition"]}
 BOTH = {"rna_layer": "rna", "protein_layer": "prot"}
 SMALL = {"n_hidden": 32, "width": 16, "n_latent": 8}

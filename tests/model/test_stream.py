@@ -18,8 +18,6 @@ from scdit.store._growing import Growing
 
 from .conftest import setup
 
-if hasattr(mudata, "set_options"):  # 0.3, which else warns of what 0.4 does
-    mudata.set_options(pull_on_update=False)
 ASKED = {"n": 700, "n_steps": 2, "silent": True, "rng": 0, "batch_size": 64}
 
 

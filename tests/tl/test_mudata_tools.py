@@ -13,9 +13,6 @@ import scdit
 from scdit._mudata import make_mudata
 from scdit.datasets import synthetic_citeseq
 
-if hasattr(mudata, "set_options"):  # 0.3, which else warns of what 0.4 does
-    mudata.set_options(pull_on_update=False)
-
 MODALITIES = {"rna_layer": "rna", "protein_layer": "prot"}
 SMALL = {"n_hidden": 16, "width": 16, "n_latent": 4}
 QUICK = {"n_steps": 2, "silent": True, "rng": 0}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 
 from scdit._checks import listed
-from scdit._lazy import LazyCounts
+from scdit._lazy import LazyCounts, cell_totals
 from scdit._matrix import calculable, canonical, looks_like_counts
 from scdit.model._count_blocks import Totals, blocks_of, check_blocks
 from scdit.model._lazy_counts import check_kind, is_lazy, opened
@@ -24,8 +26,8 @@ def check_adata(adata: object) -> None:
     raise TypeError(f"adata must be an AnnData, got {kind}{hint}")
 
 
-def check_counts(adata: AnnData, layer: str | None) -> Totals:
-    """Raise if the counts of `adata` cannot be trained on; give their totals.
+def check_counts(adata: AnnData, layer: str | None) -> None:
+    """Raise if the counts of `adata` cannot be trained on.
 
     Counts that stay in a file are read block by block, once.
 
@@ -39,6 +41,39 @@ def check_counts(adata: AnnData, layer: str | None) -> Totals:
         If gene names occur twice, there are no cells or genes, or the matrix holds NaN, negative,
         non-integer or very large values, or cells without a single count.
     """
+    matrix = _matrix_of(adata, layer)
+    lazy = opened(adata, layer, matrix) if is_lazy(matrix) else None
+    if lazy is not None and lazy.totals is not None:  # they were checked
+        return
+    if lazy is not None:
+        blocks = lazy.blocks()
+    else:
+        blocks = blocks_of(canonical(calculable(matrix)) if sp.issparse(matrix) else matrix)
+    totals = check_blocks(
+        blocks, adata.shape, _where(layer), adata.obs_names, lambda: _elsewhere(adata, layer)
+    )
+    if lazy is not None:
+        lazy.totals = totals
+
+
+def count_totals(adata: AnnData, layer: str | None) -> Totals:
+    """Totals of the counts of `adata`, which in memory are not checked again.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If there is no such matrix, or as :func:`check_counts` for counts that are not in memory.
+    """
+    _matrix_of(adata, layer)
+    counts = read_counts(adata, layer)
+    if isinstance(counts, LazyCounts):
+        check_counts(adata, layer)
+        return counts.totals  # type: ignore[return-value]
+    return cell_totals(counts), np.asarray(counts.sum(axis=0, dtype=np.float64)).ravel()
+
+
+def _matrix_of(adata: AnnData, layer: str | None) -> Any:
+    """The matrix that should hold the counts, of a kind that can; errors are those of `check_counts`."""
     if layer is not None and layer not in adata.layers:
         raise KeyError(f"layer {layer!r} is not in adata.layers, which has {listed(adata.layers)}")
     if not isinstance(adata.obs, pd.DataFrame):
@@ -56,18 +91,7 @@ def check_counts(adata: AnnData, layer: str | None) -> Totals:
             f"adata has {adata.n_obs} cells and {adata.n_vars} genes: nothing to learn"
         )
     check_kind(matrix, where)
-    names = adata.obs_names
-    if not is_lazy(matrix):
-        whole = canonical(calculable(matrix)) if sp.issparse(matrix) else matrix
-        return check_blocks(
-            blocks_of(whole), adata.shape, where, names, lambda: _elsewhere(adata, layer)
-        )
-    counts = opened(adata, layer, matrix)
-    if counts.totals is None:
-        counts.totals = check_blocks(
-            counts.blocks(), adata.shape, where, names, lambda: _elsewhere(adata, layer)
-        )
-    return counts.totals
+    return matrix
 
 
 def read_counts(adata: AnnData, layer: str | None) -> sp.csr_matrix | LazyCounts:

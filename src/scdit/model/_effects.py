@@ -20,7 +20,7 @@ EffectsRequest: TypeAlias = pd.Series | Mapping[tuple[str, Any], pd.Series] | No
 
 ASKED, REALISED = "scdit_log2fc", "scdit_log2fc_realised"  # in varm
 CELLS = "scdit_effects"  # column of obs
-_MOST = 10.0  # log2 fold change, of either sign
+MOST = 10.0  # log2 fold change, of either sign
 _ALL, _NONE = "all", "none"
 
 
@@ -197,10 +197,10 @@ def _fold_changes(
     if not pd.api.types.is_numeric_dtype(series) or pd.api.types.is_bool_dtype(series):
         raise ValueError(f"{where} must be numbers, got {series.dtype}")
     values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = ~(np.abs(values) <= _MOST)  # NaN is bad, too
+    bad = ~(np.abs(values) <= MOST)  # NaN is bad, too
     if bad.any():
         raise ValueError(
-            f"{where}: log2 fold changes must be from -{_MOST:g} to {_MOST:g}, got "
+            f"{where}: log2 fold changes must be from -{MOST:g} to {MOST:g}, got "
             f"{values[bad][0]:g} for {series.index[bad][0]!r}"
         )
     found = np.zeros(len(genes))

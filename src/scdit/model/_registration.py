@@ -11,7 +11,7 @@ from scvi.data import AnnDataManager
 from scvi.data.fields import LayerField
 
 from scdit.conditions import DIGEST
-from scdit.model._counts import check_counts
+from scdit.model._counts import check_counts, count_totals
 
 
 class CountsField(LayerField):
@@ -41,7 +41,7 @@ class CountsField(LayerField):
 
     def digest(self, adata: AnnData) -> str:
         """Stands for the counts of every cell and gene, whatever the matrix is stored as."""
-        cells, genes = check_counts(adata, self.attr_key)
+        cells, genes = count_totals(adata, self.attr_key)
         digest = blake2b(digest_size=8)
         for total in (genes, cells):
             digest.update(np.ascontiguousarray(total).tobytes())
@@ -76,6 +76,7 @@ def check_unchanged(manager: AnnDataManager) -> None:
             continue
         if isinstance(field, CountsField):
             what = "adata.X" if field.attr_key is None else f"adata.layers[{field.attr_key!r}]"
+            check_counts(adata, field.attr_key)  # which says more than that they have changed
         else:
             what = f"adata.obs[{field.key!r}]"
             if field.key not in adata.obs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ _CELLS = 512  # that an effect is looked at in
 _PARTS, _PART = 64, 64  # of the call that are looked at first, and cells of each
 _BLOCK = 1 << 14  # cells whose conditions are found at once, where these have none with an effect
 _MOST = 0.5  # of all counts, that a gene should have
+_Described: TypeAlias = tuple[int, Codes, Codes, Codes]  # see `_cells_of`
 
 
 def with_truth(recipe: Recipe, effects: Effects, n: int, genes: pd.Index) -> Effects:
@@ -42,9 +44,11 @@ def with_truth(recipe: Recipe, effects: Effects, n: int, genes: pd.Index) -> Eff
     UserWarning
         If a gene has more than half of the counts, or no cell has an effect.
     """
+    starts = np.unique(np.linspace(0, max(n - _PART, 0), _PARTS).astype(int) // _PART * _PART)
+    some = [_cells_of(recipe, range(i, min(i + _PART, n))) for i in starts.tolist()]
     realised, common = np.full(effects.log2fc.shape, np.nan), np.full(len(effects.names), np.nan)
     for i, name in enumerate(effects.names):
-        found = _cells_with(recipe, effects, i, n)
+        found = _cells_with(recipe, effects, i, n, some)
         if found is None:
             _warn(f"effects: no cell of this call has those of {name!r}")
             continue
@@ -70,17 +74,17 @@ def with_truth(recipe: Recipe, effects: Effects, n: int, genes: pd.Index) -> Eff
 
 
 def _cells_with(
-    recipe: Recipe, effects: Effects, i: int, n: int
+    recipe: Recipe, effects: Effects, i: int, n: int, some: list[_Described]
 ) -> tuple[np.ndarray, Codes] | None:
-    """Rates (cells, genes) of cells like those that have an effect, and their codes in ``obs``."""
-    starts = np.unique(np.linspace(0, max(n - _PART, 0), _PARTS).astype(int) // _PART * _PART)
-    some = (range(start, min(start + _PART, n)) for start in starts.tolist())
-    found = [_rows_with(recipe, effects, i, block) for block in some]
+    """Rates (cells, genes) of cells like those that have an effect, and their codes in ``obs``.
+
+    They are looked for among `some` of the `n` cells of the call, and where these have none among all.
+    """
+    found = [_rows_with(effects, i, *described) for described in some]
     if not sum(n_rows for n_rows, *_ in found):
         every = (range(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK))
-        found = [
-            next((f for f in (_rows_with(recipe, effects, i, b) for b in every) if f[0]), found[0])
-        ]
+        each = (_rows_with(effects, i, *_cells_of(recipe, block)) for block in every)
+        found = [next((f for f in each if f[0]), found[0])]
     total = sum(n_rows for n_rows, *_ in found)
     if not total:
         return None
@@ -95,13 +99,17 @@ def _cells_with(
     return rates.double().cpu().numpy(), named
 
 
+def _cells_of(recipe: Recipe, cells: range) -> _Described:
+    """Number, codes, codes in ``obs`` and library sizes of a range of cells."""
+    codes, sizes = recipe.conditions_of(cells)
+    return len(cells), codes, recipe.named(cells, codes), sizes
+
+
 def _rows_with(
-    recipe: Recipe, effects: Effects, i: int, block: range
-) -> tuple[int, Codes, Codes, Codes]:
-    """How many cells of a range have an effect, and codes, codes in ``obs`` and library sizes of these."""
-    codes, sizes = recipe.conditions_of(block)
-    named = recipe.named(block, codes)
-    rows = np.flatnonzero(effects.which(named, len(block))[:, i])
+    effects: Effects, i: int, n: int, codes: Codes, named: Codes, sizes: Codes
+) -> _Described:
+    """Those of `n` described cells that have an effect."""
+    rows = np.flatnonzero(effects.which(named, n)[:, i])
     codes, named, sizes = ({k: x[rows] for k, x in part.items()} for part in (codes, named, sizes))
     return len(rows), codes, named, sizes
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scdit._checks import check_int, check_number, check_rng, shown
+from scdit._checks import check_class, check_int, check_number, check_rng, shown
 
 if TYPE_CHECKING:
     from scdit.model import SCDiT
-
-_MOST = 10.0  # log2 fold change, of either sign
 
 
 def random_effects(
@@ -61,9 +59,9 @@ def random_effects(
     >>> new = model.generate(5000, null="condition", effects={("condition", "stim"): effects})
     """
     from scdit.model import SCDiT
+    from scdit.model._effects import MOST
 
-    if not isinstance(model, SCDiT):
-        raise TypeError(f"model must be an SCDiT, got {type(model).__name__}")
+    check_class("model", model, SCDiT)
     genes = model._genes_to_change()
     n_genes = check_int("n_genes", n_genes, high=len(genes))
     generator = np.random.default_rng(check_rng(rng))
@@ -74,19 +72,19 @@ def random_effects(
         largest = learnt[np.abs(learnt).argsort()[-n_genes:]]
         sizes = generator.permutation(largest)
     else:
-        sizes = _drawn(("normal", 1.0) if log2fc is None else log2fc, n_genes, generator)
+        sizes = _drawn(("normal", 1.0) if log2fc is None else log2fc, MOST, n_genes, generator)
     chosen = np.sort(generator.choice(len(genes), n_genes, replace=False))
-    return pd.Series(sizes.clip(-_MOST, _MOST), index=genes[chosen], name="log2fc")
+    return pd.Series(sizes.clip(-MOST, MOST), index=genes[chosen], name="log2fc")
 
 
 def _drawn(
-    log2fc: float | tuple[str, float], n: int, generator: np.random.Generator
+    log2fc: float | tuple[str, float], most: float, n: int, generator: np.random.Generator
 ) -> np.ndarray:
-    """Fold changes (n,) of a given size or distribution."""
+    """Fold changes (n,) of a given size or distribution, which are at most so large."""
     if isinstance(log2fc, tuple | list):
         if len(log2fc) != 2 or log2fc[0] != "normal":
             raise ValueError(f"log2fc must be ('normal', sd) or a number, got {shown(log2fc)}")
-        sd = check_number("log2fc=('normal', sd): the sd", log2fc[1], 0, _MOST, open_low=True)
+        sd = check_number("log2fc=('normal', sd): the sd", log2fc[1], 0, most, open_low=True)
         return generator.normal(0, sd, n)
-    size = check_number("log2fc", log2fc, 0, _MOST, open_low=True)
+    size = check_number("log2fc", log2fc, 0, most, open_low=True)
     return size * generator.choice([-1.0, 1.0], n)

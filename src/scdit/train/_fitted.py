@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scdit._lazy import LazyCounts, SelectedRows
+from scdit._matrix import some_of
 from scdit.module import RNA, SCDiTModule
 from scdit.train._data import CellDataModule
 
@@ -29,9 +30,9 @@ def start_codec(module: SCDiTModule, cells: CellDataModule) -> None:
     cells
         The counts and the split of the cells.
     """
-    rows = cells.train_idx
-    if isinstance(cells.counts, LazyCounts) or _samples_itself(module):
-        rows = rows[sample(len(rows))]
+    rows = fitted_cells(cells)
+    if _samples_itself(module):
+        rows = rows[some_of(len(rows), _MAX_CELLS)]
     present = module.present_by_assay(cells.present_of(rows))
     module.codec.start(module.by_assay(cells.counts[rows]), present)
 
@@ -48,9 +49,7 @@ def calibrate(module: SCDiTModule, cells: CellDataModule, mean: Tensor, sd: Tens
     mean, sd
         Posterior of the states of all cells, (cells, n_state).
     """
-    rows = cells.train_idx
-    if isinstance(cells.counts, LazyCounts):
-        rows = rows[sample(len(rows))]
+    rows = fitted_cells(cells)
     train = torch.as_tensor(rows)
     states = mean[train] + sd[train] * torch.randn_like(sd[train])
     codes = {name: code[train] for name, code in cells.codes.items()}
@@ -61,11 +60,10 @@ def calibrate(module: SCDiTModule, cells: CellDataModule, mean: Tensor, sd: Tens
     module.codec.calibrate(states, counts, codes, module.present_by_assay(cells.present_of(train)))
 
 
-def sample(n: int) -> np.ndarray:
-    """Positions of at most 20,000 of `n` cells, in ascending order."""
-    if n <= _MAX_CELLS:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(0).choice(n, _MAX_CELLS, replace=False))
+def fitted_cells(cells: CellDataModule) -> np.ndarray:
+    """Rows of the training cells, at most 20,000 of them where counts are not in memory."""
+    rows = cells.train_idx
+    return rows[some_of(len(rows), _MAX_CELLS)] if isinstance(cells.counts, LazyCounts) else rows
 
 
 def _samples_itself(module: SCDiTModule) -> bool:

@@ -14,7 +14,7 @@ from scdit.train._data import (
     EncodedStates,
     StateDataModule,
 )
-from scdit.train._fitted import calibrate, empty_states, moments, sample, standardise
+from scdit.train._fitted import calibrate, empty_states, fitted_cells, moments, standardise
 
 _CELLS_AT_ONCE = 512
 
@@ -64,9 +64,9 @@ def _cached(module: SCDiTModule, cells: CellDataModule, again: bool) -> CachedSt
 def _encoded(module: SCDiTModule, cells: CellDataModule) -> EncodedStates:
     """States that are encoded batch by batch: all of them at once may not fit into memory."""
     states = EncodedStates(module, cells)
-    rows = cells.train_idx
-    if isinstance(cells.counts, LazyCounts):
-        rows = np.sort(rows[sample(len(rows))])
+    rows = fitted_cells(cells)
+    if isinstance(cells.counts, LazyCounts):  # which are read in order
+        rows = np.sort(rows)
     chunks = np.array_split(rows, -(-len(rows) // _CELLS_AT_ONCE))
     moments = module.codec.state_moments(states.encode(chunk).cpu() for chunk in chunks)
     module.set_normalisation(moments.mean, moments.variance, moments.low, moments.high)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scdit._matrix import some_of
 from scdit.codec._count_assay import CountAssay
 from scdit.codec._encoder import FAR_DEPTH, hidden_layer
 from scdit.codec._protocol import Codes, SparseCounts, Uniform
@@ -193,9 +194,7 @@ class Chromatin(CountAssay):
         Arguments are those of :meth:`decoded_cells`.
         """
         self.clear_calibration()
-        rows = np.arange(len(state))
-        if len(rows) > _CALIBRATED:
-            rows = np.sort(np.random.default_rng(0).choice(rows, _CALIBRATED, replace=False))
+        rows = some_of(len(state), _CALIBRATED)
         cells = self.decoded_cells(state, counts, codes)
         expected = sum(
             cells.decode(batch).mean().sum(0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from scdit._matrix import some_of
+
 _MAX_CELLS = 5_000  # that the choice is made on
 _MOST_ODD = 1.0  # ratio of twos and ones beyond which counts come in pairs
 
@@ -23,11 +25,7 @@ def default_chromatin_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str
     """
     if counts is None:
         return "poisson"
-    n_cells = counts.shape[0]
-    chosen = np.arange(n_cells)
-    if n_cells > _MAX_CELLS:
-        chosen = np.sort(np.random.default_rng(0).choice(n_cells, _MAX_CELLS, replace=False))
-    values = sp.csr_matrix(counts[chosen]).data
+    values = sp.csr_matrix(counts[some_of(counts.shape[0], _MAX_CELLS)]).data
     if not (values > 1).any():
         return "bernoulli"
     ones, twos = (values == 1).sum(), (values == 2).sum()

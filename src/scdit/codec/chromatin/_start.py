@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from scdit._matrix import some_of
 from scdit.codec._components import components_of
 from scdit.codec._protocol import SparseCounts
 from scdit.codec._sparse import (
@@ -101,5 +102,4 @@ def _sample(counts: sp.csr_matrix) -> sp.csr_matrix:
     most = min(_MAX_CELLS, int(counts.shape[0] * _MAX_NONZEROS / max(counts.nnz, 1)))
     if counts.shape[0] <= most:
         return counts
-    chosen = np.random.default_rng(0).choice(counts.shape[0], max(most, 1), replace=False)
-    return counts[np.sort(chosen)]
+    return counts[some_of(counts.shape[0], max(most, 1))]

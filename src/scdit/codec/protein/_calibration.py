@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from scipy.stats import ks_2samp
 
+from scdit._matrix import some_of
 from scdit.codec._sparse import capped_counts
 from scdit.codec.calibration import DecodedCells, QuantileMap, fit_quantile_map
 
@@ -31,9 +32,7 @@ def fit_protein_map(quantile_map: QuantileMap, cells: DecodedCells) -> None:
     if not len(proteins):
         return
     device = quantile_map.log_theta.device
-    rows = np.arange(len(cells.latent))
-    if len(rows) > _MAX_DRAWN:
-        rows = np.sort(np.random.default_rng(0).choice(rows, _MAX_DRAWN, replace=False))
+    rows = some_of(len(cells.latent), _MAX_DRAWN)
     generator = torch.Generator(device).manual_seed(1)  # not the numbers that it was fitted to
     drawn = []
     for batch in np.split(rows, range(_BATCH, len(rows), _BATCH)):

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from scdit._matrix import some_of
 from scdit.codec._components import principal_components
 from scdit.codec._protocol import SparseCounts
 from scdit.codec._sparse import (
@@ -43,8 +44,7 @@ def statistics(
     """
     thinning = _THINNING if counts.shape[0] < _FEW_CELLS else 0.0
     if counts.shape[0] > _MAX_CELLS:
-        chosen = np.random.default_rng(0).choice(counts.shape[0], _MAX_CELLS, replace=False)
-        counts = counts[np.sort(chosen)]
+        counts = counts[some_of(counts.shape[0], _MAX_CELLS)]
     counts = sp.csr_matrix(counts, dtype=np.float64)
     cap = gene_caps(counts)
     counts = capped_counts(counts, cap)
