@@ -1,11 +1,14 @@
-"""Memory and time of training: counts in memory, in a backed h5ad file, and read lazily from zarr.
+"""Memory and time of training: counts in memory, in a backed h5ad file, read lazily from zarr, or by annbatch.
 
 The cells are those inside scanpy (700 PBMC, 765 genes), drawn many times, each time with another share of its
 molecules, and their genes repeated until there are as many as asked for. They are written to disk once, block
 by block. Each way of reading them runs in a process of its own, so that its peak memory is its own; the peak of
 a process that has only imported the package stands beside them.
 
-    python benchmarks/scale_training.py --cells 100000 --genes 2000 --steps 300 --folder /tmp/scale
+    python benchmarks/scale_training.py --cells 100000 --genes 2000 --steps 300 --folder cells
+    python benchmarks/scale_training.py --cells 1000000 --modes backed annbatch --folder cells
+
+"annbatch" needs Python 3.12. Without ``--modes`` it is left out. A run writes the table of its number of cells.
 """
 
 import argparse
@@ -20,11 +23,21 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from fragments import pipes, write_fragment
 from memory import peak_memory
+from records import RESULTS, read_results, write_results
 from trial import describe_machine, describe_versions
 
 ROOT = Path(__file__).parents[1]
-MODES = ("imports", "memory", "backed", "lazy")
+MODES = ("imports", "memory", "backed", "lazy", "annbatch")
+SHOWN = {
+    "imports": "none (imports alone)", "memory": "in memory", "backed": "backed h5ad",
+    "lazy": "zarr, `read_lazy`", "annbatch": "annbatch collection",
+}  # fmt: skip
+COLUMNS = {
+    "peak_gb": "peak memory (GB)", "setup": "setup (s)", "codec_ms": "step of the codec (ms)",
+    "denoiser_ms": "step of the denoiser (ms)", "between": "between the phases (s)",
+}  # fmt: skip
 BLOCK = 10_000  # cells written at once
 
 
@@ -37,15 +50,16 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=2_000)
     parser.add_argument("--steps", type=int, default=300, help="of each phase")
     parser.add_argument("--folder", type=Path, required=True, help="for the cells")
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES[:-1])
     parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help="JSON file of the results")
     args = parser.parse_args()
     if args.mode is not None:
         print(json.dumps(measure(args.mode, path_of(args), args.steps)))
         return
     args.folder.mkdir(parents=True, exist_ok=True)
     write_cells(path_of(args), args.cells, args.genes)
+    if "annbatch" in args.modes:
+        write_collection(path_of(args))
     rows = []
     for mode in args.modes:
         command = [sys.executable, __file__, *sys.argv[1:], "--mode", mode]
@@ -55,10 +69,28 @@ def main() -> None:
             continue
         rows.append({"mode": mode, **json.loads(done.stdout.strip().splitlines()[-1])})
         print(rows[-1], flush=True)
-    if args.out is not None:
-        about = {"machine": describe_machine(), "versions": describe_versions()}
-        sizes = {"cells": args.cells, "genes": args.genes, "steps": args.steps}
-        args.out.write_text(json.dumps({**about, **sizes, "rows": rows}, indent=1) + "\n")
+    about = {"machine": describe_machine(), "versions": describe_versions(), "cells": args.cells,
+             "genes": args.genes, "steps": args.steps}  # fmt: skip
+    write(rows, about)
+
+
+def write(rows: list[dict], about: dict) -> None:
+    """Put rows into the file of results, in the place of older ones, and write the table of all."""
+    path = RESULTS / "scale_training.json"
+    new = [row | about for row in rows]
+    keys = {(row["mode"], row["cells"]) for row in new}
+    kept = [row for row in read_results(path) if (row["mode"], row["cells"]) not in keys]
+    rows = sorted([*kept, *new], key=lambda row: (row["cells"], MODES.index(row["mode"])))
+    write_results(rows, path)
+    lines = [
+        [f"{row['cells']:,}", SHOWN[row["mode"]], *(_shown(row, key) for key in COLUMNS)]
+        for row in rows
+    ]
+    write_fragment("scale_training", pipes([["cells", "counts", *COLUMNS.values()], *lines]))
+
+
+def _shown(row: dict, key: str) -> str:
+    return "-" if key not in row else f"{row[key]:.2f}" if key == "peak_gb" else f"{row[key]:.0f}"
 
 
 def path_of(args: argparse.Namespace) -> Path:
@@ -110,6 +142,21 @@ def write_cells(path: Path, n_cells: int, n_genes: int) -> None:
             group.close()
 
 
+def write_collection(path: Path) -> None:
+    """Write the cells of the h5ad file as an annbatch collection, unless it is there."""
+    import scdit
+
+    if not collection_of(path).exists():
+        scdit.SCDiT.setup_annbatch(
+            collection_of(path), paths=[path.with_suffix(".h5ad")], labels_key="bulk_labels"
+        )
+
+
+def collection_of(path: Path) -> Path:
+    """Return the path of the collection."""
+    return path.with_name(f"{path.name}_annbatch.zarr")
+
+
 def measure(mode: str, path: Path, steps: int) -> dict:
     """Train in one way; return peak memory (GB) and times (seconds)."""
     import torch
@@ -148,6 +195,9 @@ def make(mode: str, path: Path) -> Any:
     """Return a model that is not trained."""
     import scdit
 
+    if mode == "annbatch":
+        data = scdit.SCDiT.setup_annbatch(collection_of(path), labels_key="bulk_labels")
+        return scdit.SCDiT(registry=data.registry)
     if mode == "lazy":
         adata = ad.experimental.read_lazy(path.with_suffix(".zarr"))
         adata.obs = adata.obs.to_memory()

@@ -28,7 +28,8 @@ PAGES = [
 ]
 # pages that are being written: add them to PAGES when they are done
 LATER = {"docs/modalities.md", "docs/scale.md"}
-HUB = "HubModel"  # examples with it need huggingface-hub and an account
+# examples that need huggingface-hub and an account, or several processes (tests/train/test_processes.py)
+ELSEWHERE = ("HubModel", "devices=2")
 
 
 def run(page: str, examples: list[str], names: dict) -> dict:
@@ -65,7 +66,7 @@ def given(small, trained):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_examples_run(page, given):
-    examples = [code for code in code_of(page) if HUB not in code]
+    examples = [c for c in code_of(page) if not any(word in c for word in ELSEWHERE)]
     assert examples
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cells this few are warned of

@@ -16,6 +16,7 @@ from scdit.conditions import (
     name_hashes,
     registered_conditions,
 )
+from scdit.model._annbatch import AnnbatchMixin, CollectionRegistry
 from scdit.model._architecture import DEFAULTS, module_arguments, resolve_architecture
 from scdit.model._counts import read_counts
 from scdit.model._decode import DecodeMixin
@@ -42,6 +43,7 @@ _ARCHITECTURE = {name for parts in DEFAULTS.values() for part in parts.values() 
 
 class SCDiT(
     SetupMixin,
+    AnnbatchMixin,
     TrainMixin,
     GenerateMixin,
     InterpolateMixin,
@@ -68,7 +70,8 @@ class SCDiT(
     adata
         AnnData registered with :meth:`setup_anndata`, or MuData registered with :meth:`setup_mudata`.
     registry
-        Registry of a saved model, when it is loaded without data.
+        Registry of a saved model, when it is loaded without data, or of cells on disk, see
+        :meth:`setup_annbatch`.
     codec
         ``"latent"`` (default) or ``"expression"``.
     preset
@@ -164,6 +167,8 @@ class SCDiT(
         ema_decay: float = 0.999,
     ):
         given = {name: value for name, value in locals().items() if name in _ARCHITECTURE}
+        if adata is None and isinstance(registry, CollectionRegistry):
+            adata, registry = registry.adata, None
         adata = joint_of(adata)
         super().__init__(adata, registry)
         features = self._n_features()

@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from anndata import AnnData
+from scvi import settings
 from scvi.data import AnnDataManager
 
 from scdit._checks import check_bool, check_int, check_number
 from scdit._lazy import LazyCounts, cell_totals, released
 from scdit._torch import steady_torch
 from scdit.conditions import Condition, Number
+from scdit.model._annbatch import CollectionDataModule, check_datamodule
 from scdit.model._assays import AssaysMixin
 from scdit.model._counts import read_counts
 from scdit.model._modalities import presence
 from scdit.model._names import weights_token
 from scdit.model._registration import check_unchanged
 from scdit.model._resume import about_model, check_folder, check_model, check_training
-from scdit.model._train_arguments import check_plans, check_trainer, per_phase
+from scdit.model._train_arguments import check_plans, check_trainer, per_phase, processes
 from scdit.module import SCDiTModule
 from scdit.train import (
+    STRATEGY,
     CellDataModule,
     PhasesRunner,
     condition_codes,
@@ -77,6 +80,7 @@ class TrainMixin(AssaysMixin):
         silent: bool = False,
         checkpoint_dir: str | PathLike | None = None,
         resume_from: str | PathLike | None = None,
+        datamodule: CollectionDataModule | None = None,
         **trainer_kwargs: Any,
     ) -> None:
         """Train the codec, if it has weights, then the denoiser. A second call goes on from where the first stopped.
@@ -91,8 +95,8 @@ class TrainMixin(AssaysMixin):
             ``{"codec": 20, "denoiser": 100}`` (the expression codec has no phase of its own). None
             adapts them to the number of cells.
         accelerator, devices
-            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one. Several devices are
-            refused.
+            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one. ``devices=2`` starts
+            two processes (Lightning's DDP), which run the script as a whole. They divide each batch.
         train_size, validation_size
             Fractions of the cells that are trained on and that early stopping watches (default
             the rest). None trains on all cells, unless `validation_size` or `early_stopping` asks
@@ -127,6 +131,8 @@ class TrainMixin(AssaysMixin):
             optimiser and schedule. All other arguments must be those of the training that was cut, and
             the model a new one with the same arguments and data. The split of the cells is the same;
             an epoch that was cut is finished with cells in a new random order.
+        datamodule
+            What :meth:`setup_annbatch` returned, for a model that was made from its registry.
         **trainer_kwargs
             Passed to Lightning's trainer for all phases: ``precision``, ``gradient_clip_val``,
             ``callbacks``, ...
@@ -140,8 +146,10 @@ class TrainMixin(AssaysMixin):
         RuntimeError
             If a phase diverges; the message names it.
         ValueError
-            If the checkpoint is damaged, or of another model, data or version; there are fewer than two cells, data have changed since ``setup_anndata``, early stopping
-            is asked for without validation cells, or an argument is unknown or out of range.
+            If the checkpoint is damaged, or of another model, data or version; there are fewer than two
+            cells, data have changed since ``setup_anndata``, `datamodule` has other cells than the
+            model, early stopping is asked for without validation cells, or an argument is unknown or
+            out of range.
 
         Warns
         -----
@@ -152,10 +160,12 @@ class TrainMixin(AssaysMixin):
             raise ValueError("this model was loaded without data: load it with adata= to train it")
         if self.adata.n_obs < 2:
             raise ValueError("adata has one cell: a distribution cannot be learnt from it")
+        check_datamodule(datamodule, self.adata)
         check_bool("silent", silent)
         check_bool("shuffle_set_split", shuffle_set_split)
         patience = check_int("early_stopping_patience", early_stopping_patience)
         check_trainer(accelerator, devices, trainer_kwargs)
+        several = processes(devices, trainer_kwargs)
         phases = self.module.codec.phases
         plans = check_plans(plan_kwargs, phases)
         batch_sizes = per_phase(
@@ -183,6 +193,9 @@ class TrainMixin(AssaysMixin):
         if checkpoint is not None:
             check_model(checkpoint, self)
         folder = check_folder(checkpoint_dir, checkpoint)
+        split_seed = None if checkpoint is None else checkpoint["scdit"]["split_seed"]
+        if split_seed is None and several["strategy"] == STRATEGY and settings.seed is None:
+            split_seed = 0  # the same in all processes
         counts = read_counts(self.adata, self._layer)
         cells = CellDataModule(
             counts,
@@ -192,7 +205,7 @@ class TrainMixin(AssaysMixin):
             shuffle_set_split,
             batch_size=batch_sizes[next(iter(phases))],
             present=presence(self.adata, self._modalities),
-            split_seed=None if checkpoint is None else checkpoint["scdit"]["split_seed"],
+            split_seed=split_seed,
         )
         if wished and not (cells.n_val and trainer_kwargs.get("limit_val_batches", 1)):
             raise ValueError(
@@ -229,11 +242,10 @@ class TrainMixin(AssaysMixin):
                 early_stopping=stopping,
                 patience=patience,
                 accelerator=accelerator,
-                devices=1 if devices == "auto" else devices,
                 silent=silent,
                 checkpoints=None if folder is None else (folder, about),
                 checkpoint=checkpoint,
-                **trainer_kwargs,
+                **(trainer_kwargs | several),
             )
             if not self.is_trained_ and checkpoint is None:
                 start_codec(self.module, cells)

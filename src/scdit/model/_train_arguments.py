@@ -10,9 +10,10 @@ import lightning.pytorch as pl
 from scvi.train import Trainer
 
 from scdit._checks import check_bool, check_int, check_number, did_you_mean, shown
+from scdit.train import STRATEGY
 
 _PRECISIONS = (None, 32, "32", "32-true", "bf16-mixed", "16-mixed", "bf16", 16, "16")
-_ONE = (1, "1", "auto")
+_STRATEGIES = ("auto", "single_device", STRATEGY)
 _PLAN = {"lr": {"open_low": True}, "weight_decay": {}}  # arguments of both plans, all from 0 up
 # arguments of scvi's trainer that scdit's phases set themselves
 _OWN = ("early_stopping", "max_epochs", "accelerator", "devices", "simple_progress_bar")
@@ -73,25 +74,52 @@ def check_plans(given: Any, phases: Mapping[str, Any]) -> dict[str, dict[str, fl
     return plans
 
 
+def check_devices(devices: Any, options: Mapping[str, Any]) -> None:
+    """Raise unless devices are a number, indices or ``"auto"``, and a strategy keeps the model whole.
+
+    Raises
+    ------
+    ValueError
+        If they are of another kind.
+    """
+    whole = isinstance(devices, int) and not isinstance(devices, bool) and devices != 0
+    text = isinstance(devices, str) and devices.removeprefix("-").replace(",", "").isdigit()
+    if not (whole or text or devices == "auto" or (isinstance(devices, list) and devices)):
+        raise ValueError(
+            "devices must be a number of devices, -1 for all, a list of indices or 'auto', got "
+            f"{shown(devices)}"
+        )
+    strategy = options.get("strategy", "auto")
+    if strategy not in _STRATEGIES:
+        raise ValueError(
+            f"strategy must be one of {', '.join(_STRATEGIES)}, got {shown(strategy)}: each process has "
+            "the whole model, and trains a part of its weights in each phase"
+        )
+    check_int("num_nodes", options.get("num_nodes", 1))
+
+
+def processes(devices: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Devices and strategy for Lightning; one device where the user left it open."""
+    devices = 1 if devices == "auto" else devices
+    one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    strategy = options.get("strategy", "auto")
+    if strategy == "auto" and not (one and options.get("num_nodes", 1) == 1):
+        strategy = STRATEGY
+    return {"devices": devices, "strategy": strategy}
+
+
 def check_trainer(accelerator: Any, devices: Any, options: Mapping[str, Any]) -> None:
     """Raise if Lightning cannot, or scdit must not, be called with these arguments.
 
     Raises
     ------
     ValueError
-        If there would be several devices, weights would change their type, nothing would be trained, or
-        an argument is unknown.
+        If devices or a strategy are not such, weights would change their type, nothing would be
+        trained, or an argument is unknown.
     """
     if not isinstance(accelerator, str):
         raise ValueError(f"accelerator must be a name, such as 'auto', got {shown(accelerator)}")
-    one = len(devices) == 1 if isinstance(devices, list | tuple) else devices in _ONE
-    if isinstance(devices, bool) or not one:
-        raise ValueError(f"scdit trains on one device, got devices={shown(devices)}")
-    strategy, nodes = options.get("strategy", "auto"), options.get("num_nodes", 1)
-    if strategy not in ("auto", "single_device") or nodes != 1:
-        raise ValueError(
-            f"scdit trains on one device, got strategy={shown(strategy)}, num_nodes={shown(nodes)}"
-        )
+    check_devices(devices, options)
     precision = options.get("precision")
     if precision not in _PRECISIONS:
         raise ValueError(

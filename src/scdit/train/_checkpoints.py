@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 _SECONDS = 180.0  # between two checkpoints
+_TOGETHER = 100  # steps after which several processes agree whether it is time
 _KEY = "scdit"  # of what is written beside Lightning's own entries
 _SUFFIX = ".ckpt"
 
@@ -52,7 +53,11 @@ class Checkpoints(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, *_) -> None:
         """Write if it is time: after a step, the moving average would be one step behind."""
-        if time.monotonic() - self.last >= _SECONDS:
+        if trainer.world_size > 1 and trainer.global_step % _TOGETHER:
+            return
+        due = time.monotonic() - self.last >= _SECONDS
+        # all processes take part in writing
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
             self.random = torch.get_rng_state()
             self._write(trainer)
             self.last = time.monotonic()
@@ -78,7 +83,8 @@ class Checkpoints(Callback):
     def _write(self, trainer: Trainer) -> None:
         new = self.path.with_suffix(".new")
         trainer.save_checkpoint(new)
-        os.replace(new, self.path)
+        if trainer.is_global_zero:
+            os.replace(new, self.path)
 
 
 def read_checkpoint(path: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from scvi import REGISTRY_KEYS, settings
 from scvi.data import AnnDataManager
 from torch import Tensor
@@ -18,6 +18,7 @@ from scdit._checks import check_number
 from scdit._lazy import LazyCounts, cell_totals
 from scdit.module import LIBRARY_SIZE, PRESENT, RNA, SCDiTModule
 from scdit.train._blocks import BlockBatches
+from scdit.train._processes import shared
 
 
 class CellDataModule(LightningDataModule):
@@ -80,13 +81,17 @@ class CellDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
-        return _loader(self, self.train_idx, RandomSampler, self.batch_size, self.counts)
+        return _loader(
+            self, self.train_idx, RandomSampler, self.batch_size, self.counts, self.trainer
+        )
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation cells in order; empty if there are none."""
         if not self.n_val:
             return []
-        return _loader(self, self.val_idx, SequentialSampler, self.batch_size, self.counts)
+        return _loader(
+            self, self.val_idx, SequentialSampler, self.batch_size, self.counts, self.trainer
+        )
 
     def all_cells(self, batch_size: int) -> DataLoader:
         """All cells, in order."""
@@ -152,21 +157,36 @@ class StateDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         """Training cells in random order."""
-        return _loader(self.states, self.train_idx, RandomSampler, self.batch_size, self.counts)
+        return _loader(
+            self.states, self.train_idx, RandomSampler, self.batch_size, self.counts, self.trainer
+        )
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation cells in order; empty if there are none."""
         if not self.n_val:
             return []
-        return _loader(self.states, self.val_idx, SequentialSampler, self.batch_size, self.counts)
+        return _loader(
+            self.states,
+            self.val_idx,
+            SequentialSampler,
+            self.batch_size,
+            self.counts,
+            self.trainer,
+        )
 
 
 def _loader(
-    cells: Any, indices: np.ndarray, order: type, batch_size: int, counts: Any = None
+    cells: Any,
+    indices: np.ndarray,
+    order: type,
+    batch_size: int,
+    counts: Any = None,
+    trainer: Trainer | None = None,
 ) -> DataLoader:
     """Batches of some cells: a batch is one indexing of `cells` with an array of rows.
 
-    They are visited in an order in which `counts` can be read, where these are not in memory.
+    They are visited in an order in which `counts` can be read, where these are not in memory. The
+    processes of a trainer divide each of them.
     """
     dataset = _Rows(cells, np.asarray(indices))
     batches: Any
@@ -174,7 +194,7 @@ def _loader(
         batches = BlockBatches(counts, dataset.indices, batch_size, order is RandomSampler)
     else:
         batches = BatchSampler(order(dataset), batch_size, drop_last=False)
-    return DataLoader(dataset, sampler=batches, batch_size=None)
+    return DataLoader(dataset, sampler=shared(batches, trainer), batch_size=None)
 
 
 class _Rows(Dataset):

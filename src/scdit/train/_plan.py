@@ -11,6 +11,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from scdit.module import SCDiTModule
+from scdit.train._processes import own_noise
 
 _TIMES = (1e-3, 1 - 1e-3)  # the ends of the path teach nothing
 
@@ -68,6 +69,10 @@ class _Plan(LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def on_train_start(self) -> None:
+        """Several processes draw noise of their own."""
+        own_noise(self.trainer)
 
     def record(self, name: str, value: Tensor, n_cells: int) -> None:
         """Log a mean over cells, once per epoch, as ``<phase>_<name>_train`` or ``_validation``."""

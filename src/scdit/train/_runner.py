@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities import rank_zero_only
 from scvi.train import TrainRunner
 from torch import nn
 
@@ -25,6 +26,7 @@ from scdit.train._checkpoints import Checkpoints, tables
 from scdit.train._data import CellDataModule, StateDataModule
 from scdit.train._history import HistoryLogger
 from scdit.train._plan import CodecPlan, DenoiserPlan, _Plan
+from scdit.train._processes import as_in_the_first
 from scdit.train._states import prepare_states
 
 if TYPE_CHECKING:
@@ -153,7 +155,9 @@ class PhasesRunner:
             self.max_epochs[phase] * math.ceil(self.cells.n_train / self.batch_size[phase])
             for phase in phases
         )
-        with progress(total, "Training", "batch", self.silent) as bar:
+        # one bar, of the first process
+        silent = self.silent or getattr(rank_zero_only, "rank", 0) > 0
+        with progress(total, "Training", "batch", silent) as bar:
             resumed = None if self.checkpoint is None else self._restore(module, bar)
             if "codec" in phases and resumed != "denoiser":
                 if resumed is None:
@@ -164,6 +168,7 @@ class PhasesRunner:
             self.model.is_trained_ = False  # until the last phase is done
             again = resumed == "denoiser"
             states = prepare_states(module, self.cells, self.batch_size["denoiser"], again=again)
+            as_in_the_first(module, self.cells.trainer)
             module.train()
             networks = nn.ModuleList([module.denoiser, module.ema])
             self._fit(self.plans["denoiser"], states, networks, bar)
@@ -215,6 +220,7 @@ class PhasesRunner:
             "gradient_clip_val": plan.gradient_clip,
             "enable_progress_bar": False,
             "log_every_n_steps": min(10, n_batches),
+            "use_distributed_sampler": False,  # batches are divided as they are
             **self.trainer_kwargs,
             "callbacks": callbacks,
         }
@@ -257,6 +263,8 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode", UserWarning)
             warnings.filterwarnings("ignore", "You're resuming from a checkpoint", UserWarning)
             warnings.filterwarnings("ignore", ".*does not have many workers", UserWarning)
+            # scvi's own, which is not used
+            warnings.filterwarnings("ignore", "early_stopping was automatically", UserWarning)
             yield
     finally:
         logger.setLevel(level)
