@@ -23,6 +23,8 @@ from fragments import pipes, write_fragment
 from memory import peak_memory
 from records import RESULTS, read_results, write_results
 
+PLANNED, WORKERS = (1_000_000, 10_000_000, 100_000_000), (1, 8, 64)
+
 
 def main() -> None:
     """Measure each number of cells, and write the table."""
@@ -52,6 +54,7 @@ def main() -> None:
             rows.sort(key=lambda x: (x["file"], x["genes"], x["cells"]))
             write_results(rows, path)
             write_fragment("scale_generation", table(rows))
+            write_fragment("scale_plan", plan(rows))
             print(row, flush=True)
 
 
@@ -83,22 +86,33 @@ def measure(folder: Path, n: int, suffix: str) -> dict:
     model = scdit.SCDiT.load(folder / "model", adata=False)
     model.generate(n=512, rng=1, silent=True)
     before = psutil.Process().memory_info().rss / 2**20
-    start, path = time.perf_counter(), folder / f"cells{n}{suffix}"
+    path = folder / f"cells{n}{suffix}"
+    start, cpu = time.perf_counter(), time.process_time()
     new = model.generate(n=n, rng=0, path=path, silent=True)
-    seconds = time.perf_counter() - start
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     files = [path, *path.rglob("*")] if path.is_dir() else [path]
     return {
         "cells": new.n_obs,
         "before_mb": round(before),
         "peak_mb": round(1024 * peak_memory()),
         "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
         "file_mb": round(sum(file.stat().st_size for file in files) / 2**20),
     }
 
 
 def table(rows: list[dict]) -> str:
     """Return the rows as Markdown."""
-    head = ["cells", "genes", "file", "memory before, MB", "peak, MB", "cells/s", "file, MB"]
+    head = [
+        "cells",
+        "genes",
+        "file",
+        "memory before, MB",
+        "peak, MB",
+        "cells/s",
+        "CPU ms/cell",
+        "file, MB",
+    ]
     lines = [
         [
             f"{row['cells']:,}",
@@ -107,10 +121,23 @@ def table(rows: list[dict]) -> str:
             f"{row['before_mb']:,}",
             f"{row['peak_mb']:,}",
             f"{row['cells'] / row['seconds']:,.0f}",
+            f"{1e3 * row['cpu_seconds'] / row['cells']:.2f}",
             f"{row['file_mb']:,}",
         ]
         for row in rows
     ]
+    return pipes([head, *lines])
+
+
+def plan(rows: list[dict]) -> str:
+    """Return what many cells would take, computed from the largest run with the most genes, as Markdown."""
+    row = max(rows, key=lambda row: (row["genes"], row["cells"]))
+    lines = []
+    for n in PLANNED:
+        hours = n * row["cpu_seconds"] / row["cells"] / 3600
+        size = n * row["file_mb"] / row["cells"] / 1024
+        lines.append([f"{n:,}", *(f"{hours / w:,.1f}" for w in WORKERS), f"{size:,.0f}"])
+    head = ["cells", *(f"hours, {w} worker{'s' * (w > 1)}" for w in WORKERS), "file, GB"]
     return pipes([head, *lines])
 
 
