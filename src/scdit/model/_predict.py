@@ -22,7 +22,7 @@ from scdit.model._sampling import SamplingMixin
 
 _POOL, _NEAR = 5_000, 20  # generated states, and those near a cell that its depth is drawn from
 _POOLED, _DEPTH, _DRAWN = 40, 41, 42  # purposes of random numbers
-_MEANS = 10  # draws of the state that an expected value is a mean of
+_MEANS = 50  # draws of the state that an expected value is a mean of
 _MOST = 1_000
 
 
@@ -66,7 +66,7 @@ class PredictMixin(CellsMixin, SamplingMixin):
         Returns
         -------
         AnnData of the same cells, by name, with the features of the modality. ``X`` is a draw of counts
-        (CSR, int32), ``layers["expected"]`` the expected counts (array, float32), mean of 10 draws of the
+        (CSR, int32), ``layers["expected"]`` the expected counts (array, float32), mean of 50 draws of the
         state; further draws are ``layers["sample_1"]``, ``layers["sample_2"]``, ...
 
         Raises
@@ -128,14 +128,15 @@ class PredictMixin(CellsMixin, SamplingMixin):
     ) -> list[sp.csr_matrix | np.ndarray]:
         """Counts (cells, features) of each draw, then their expected value."""
         drawn: list[list] = [[] for _ in range(n_samples)]
-        expected = []
+        expected, codec = [], self.module.codec
         bar = progress(len(cells), "Predicting", "cell", silent)
         for part in self._encoded(cells):
             total: Tensor | float = 0.0
             for i in range(max(n_samples, _MEANS)):
                 state = self._with_depth(part, pool, noise, i)
                 if i < _MEANS:
-                    total = total + self.module.codec.decode(state, part.codes)[assay].mean()
+                    own = codec.own_states(state)[assay]
+                    total = total + codec.assays[assay].decode(own, part.codes).mean()
                 if i < n_samples:
                     counts = self._drawn(state, part, assay, noise, i)
                     drawn[i].append(sp.csr_matrix(as_integers(counts)))
