@@ -57,7 +57,8 @@ def main() -> None:
         print(json.dumps(measure(args.mode, path_of(args), args.steps)))
         return
     args.folder.mkdir(parents=True, exist_ok=True)
-    write_cells(path_of(args), args.cells, args.genes)
+    suffixes = {".zarr" if mode == "lazy" else ".h5ad" for mode in args.modes}
+    write_cells(path_of(args), args.cells, args.genes, suffixes)
     if "annbatch" in args.modes:
         write_collection(path_of(args))
     rows = []
@@ -98,16 +99,16 @@ def path_of(args: argparse.Namespace) -> Path:
     return args.folder / f"cells_{args.cells}_{args.genes}"
 
 
-def write_cells(path: Path, n_cells: int, n_genes: int) -> None:
-    """Write the same cells as ``.h5ad`` and ``.zarr``, unless they are there."""
+def write_cells(path: Path, n_cells: int, n_genes: int, suffixes: set[str]) -> None:
+    """Write the same cells with each suffix, ``.h5ad`` or ``.zarr``, unless they are there."""
     import h5py
     import zarr
 
     import scdit
 
     stores = {
-        path.with_suffix(".h5ad"): lambda p: h5py.File(p, "w"),
-        path.with_suffix(".zarr"): lambda p: zarr.open_group(p, mode="w"),
+        ".h5ad": lambda p: h5py.File(p, "w"),
+        ".zarr": lambda p: zarr.open_group(p, mode="w"),
     }
     real = scdit.datasets.pbmc68k()
     labels = real.obs["bulk_labels"].astype(str).to_numpy()
@@ -118,10 +119,11 @@ def write_cells(path: Path, n_cells: int, n_genes: int) -> None:
         {"bulk_labels": pd.Categorical(labels[which])}, index=[f"cell{i}" for i in range(n_cells)]
     )
     var = pd.DataFrame(index=[f"gene{i}" for i in range(n_genes)])
-    for store, opened in stores.items():
+    for suffix in sorted(suffixes):
+        store = path.with_suffix(suffix)
         if store.exists():
             continue
-        group = opened(store)
+        group = stores[suffix](store)
         for start in range(0, n_cells, BLOCK):
             rng = np.random.default_rng(start)
             chosen = which[start : start + BLOCK]
