@@ -57,6 +57,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         effects: EffectsRequest = None,
         null: str | None = None,
         reference: str | None = None,
+        new_donors: Mapping[str, int] | None = None,
         silent: bool = False,
     ) -> AnnData | MuData:
         """Generate new cells.
@@ -137,6 +138,10 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             without clusters, and no name depends on them.
         reference
             With `null`, the category whose cells are drawn, in the place of the mixture of all.
+        new_donors
+            Column of donors and number of new ones, ``{"donor": 20}``: all cells are of donors who are not
+            in the training cells, and differ as these do. They are named ``new donor 1``, ``new donor 2``,
+            ..., as effects and other requests may name them. Needs 8 donors of 50 cells each.
         silent
             No progress bar.
 
@@ -218,6 +223,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             effects=effects,
             null=null,
             reference=reference,
+            new_donors=new_donors,
         )
         if target is not None:
             return self._write(recipe, settings, record, target, silent)

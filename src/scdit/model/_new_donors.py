@@ -1,0 +1,220 @@
+"""Donors that were never seen, drawn from how the training donors differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from scdit._checks import check_int, shown
+from scdit.conditions import Category, Composition, Condition
+from scdit.diffusion import KeyedNoise
+from scdit.model._null import categories_of
+from scdit.model._told import DONORS
+from scdit.module import SCDiTModule
+from scdit.nn import DROPPED
+
+_MIN_DONORS, _MIN_CELLS = 8, 50  # and cells of each
+_MIN_GROUP = 3  # donors of a group whose mean is known
+_MIN_OWN = 0.1  # of a donor's deviation that is left when the means of its groups are taken out
+_MOST = 10_000  # new donors
+
+
+@dataclass(frozen=True)
+class NewDonors:
+    """New categories of a condition, each a sum of training categories with weights.
+
+    Parameters
+    ----------
+    condition
+        The condition, with the new categories in the place of those of training.
+    weights
+        Of the training categories, (new, training); each row adds up to one.
+    templates
+        Code of the training category whose other conditions and library sizes each new one takes, (new,).
+    """
+
+    condition: Category
+    weights: np.ndarray
+    templates: np.ndarray
+
+    def of_module(self, module: SCDiTModule) -> SCDiTModule:
+        """A copy of the module that knows the new donors only."""
+        return module.with_categories(self.condition.name, torch.from_numpy(self.weights))
+
+    def of_composition(self, known: Composition) -> Composition:
+        """Cells of the new donors: the other conditions and library sizes of their templates' cells."""
+        code = known.codes[self.condition.name]
+        rows = [np.flatnonzero(code == template) for template in self.templates]
+        every = np.concatenate(rows)
+        codes = {name: own[every] for name, own in known.codes.items()}
+        codes[self.condition.name] = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+        return Composition(codes, known.library_size[every])
+
+
+def read_new_donors(
+    request: Any, conditions: Sequence[Condition]
+) -> tuple[Category, Category] | None:
+    """The condition of new donors that are asked for, with those of training and with the new ones.
+
+    None if none are asked for.
+
+    Raises
+    ------
+    TypeError
+        If the request is no mapping from one column to a number.
+    ValueError
+        If the column is not registered or has no categories, or the number is out of range.
+    """
+    if request is None:
+        return None
+    if not isinstance(request, Mapping) or len(request) != 1:
+        raise TypeError(
+            "new_donors must be a mapping from one column to a number of donors, such as "
+            f"{{'donor': 20}}, got {shown(request)}"
+        )
+    ((key, n),) = request.items()
+    condition = categories_of("new_donors", key, conditions)
+    n = check_int(f"new_donors: the number for {key!r}", n, high=_MOST)
+    return condition, replace(condition, categories=_names(condition, n), ordered=False)
+
+
+def draw_donors(
+    condition: Category,
+    new: Category,
+    conditions: Sequence[Condition],
+    composition: Composition,
+    requests: Mapping[str, Any],
+    noise: KeyedNoise,
+) -> NewDonors:
+    r"""Draw new donors; the first of them are the same whatever their number.
+
+    Parameters
+    ----------
+    condition, new
+        The condition of donors, with those of training and with the new ones.
+    conditions, composition
+        All registered conditions, and the training cells.
+    requests
+        What is asked for, by column: templates are donors that have such cells.
+    noise
+        The random numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 8 donors with 50 cells each, or none of them has what is asked for.
+
+    Notes
+    -----
+    A vector :math:`v_i` of donor i is the mean of the donor's groups, fitted additively, plus a
+    deviation :math:`r_i` with leverage :math:`h_i`. A new donor with the groups of a template has their mean
+    plus :math:`\cos\phi\, r_a / \sqrt{1 - h_a} + \sin\phi\, r_b / \sqrt{1 - h_b}`, with two donors
+    a and b and an angle :math:`\phi` in :math:`[0, \pi / 2]` drawn at random. This has the variance of
+    the deviations, and is the deviation of no training donor. All vectors of a donor get the same weights.
+    """
+    code = composition.codes[condition.name]
+    sizes = np.bincount(code[code != DROPPED], minlength=condition.n_categories)
+    known = np.flatnonzero(sizes >= _MIN_CELLS)
+    if len(known) < _MIN_DONORS:
+        raise ValueError(
+            f"new_donors: {condition.key!r} has {len(known)} categories with {_MIN_CELLS} training "
+            f"cells or more; at least {_MIN_DONORS} are needed to learn how donors differ"
+        )
+    means, deviations = _split(_groups(condition, known, conditions, composition))
+    if len(deviations) < _MIN_DONORS // 2:
+        raise ValueError(
+            f"new_donors: the categories of {condition.key!r} differ in other conditions so much that "
+            "nothing is left of their own: register fewer conditions"
+        )
+    fitting = np.isin(known, code[_asked_for(conditions, composition, requests)])
+    if not fitting.any():
+        raise ValueError(
+            f"new_donors: no category of {condition.key!r} with {_MIN_CELLS} training cells or more "
+            f"has cells with the {' and '.join(requests)} asked for"
+        )
+    order = noise.generator(DONORS).permutation(np.flatnonzero(fitting))
+    templates = np.resize(order, new.n_categories)
+    weights = np.zeros((len(templates), condition.n_categories))
+    for i, template in enumerate(templates):
+        rng = noise.generator(DONORS, i)
+        one, other = rng.choice(len(deviations), 2, replace=False)
+        angle = rng.uniform(0, np.pi / 2)
+        own = np.cos(angle) * deviations[one] + np.sin(angle) * deviations[other]
+        weights[i, known] = means[template] + own
+    return NewDonors(new, weights, known[templates])
+
+
+def _names(condition: Category, n: int) -> np.ndarray:
+    """Names of new donors that no training donor has."""
+    start, taken = f"new {condition.key}", set(map(str, condition.categories))
+    while not taken.isdisjoint(f"{start} {i + 1}" for i in range(n)):
+        start = f"new {start}"
+    return np.array([f"{start} {i + 1}" for i in range(n)], dtype=object)
+
+
+def _groups(
+    condition: Category,
+    known: np.ndarray,
+    conditions: Sequence[Condition],
+    composition: Composition,
+) -> np.ndarray:
+    """Which groups some donors belong to, (donors, groups): all, and those of other conditions.
+
+    A donor is of a category of another condition if all its cells are. Groups of fewer than three are
+    left out.
+    """
+    code = composition.codes[condition.name]
+    rows = [np.flatnonzero(code == donor) for donor in known]
+    columns = [np.ones(len(known))]
+    for other in conditions:
+        if not isinstance(other, Category) or other.name == condition.name:
+            continue
+        value = composition.codes[other.name]
+        of_donor = [np.unique(value[own]) for own in rows]
+        fixed = np.array([own[0] if len(own) == 1 else DROPPED for own in of_donor])
+        for category in np.unique(fixed[fixed != DROPPED]):
+            if (fixed == category).sum() >= _MIN_GROUP:
+                columns.append((fixed == category).astype(float))
+    return np.stack(columns, axis=1)
+
+
+def _split(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of donors in the mean of each donor's groups, and in deviations from it.
+
+    Parameters
+    ----------
+    groups
+        Which groups donors belong to, (donors, groups).
+
+    Returns
+    -------
+    Means, (donors, donors), and deviations of the variance of all, (some donors, donors).
+    """
+    means = groups @ np.linalg.pinv(groups)
+    left = 1 - np.diag(means)
+    kept = left > _MIN_OWN
+    deviations = (np.eye(len(groups)) - means)[kept] / np.sqrt(left[kept, None])
+    return means, deviations
+
+
+def _asked_for(
+    conditions: Sequence[Condition], composition: Composition, requests: Mapping[str, Any]
+) -> np.ndarray:
+    """Which training cells have categories that are asked for, bool (cells,)."""
+    has = np.ones(len(composition.library_size), dtype=bool)
+    for condition in conditions:
+        request = requests.get(condition.key)
+        if isinstance(condition, Category) and request is not None:
+            names = request if isinstance(request, pd.Categorical) else _each(request)
+            has &= np.isin(composition.codes[condition.name], condition.encode(names))
+    return has
+
+
+def _each(request: Any) -> list[Any]:
+    """Names in a request, see :func:`scdit.conditions.name_requests`."""
+    return list(request) if isinstance(request, Mapping | list) else [request]
