@@ -19,8 +19,7 @@ from scdit.module import SCDiTModule
 from scdit.nn import DROPPED
 
 _MIN_DONORS, _MIN_CELLS = 8, 50  # and cells of each
-_MIN_GROUP = 3  # donors of a group whose mean is known
-_MIN_OWN = 0.1  # of a donor's deviation that is left when the means of its groups are taken out
+_MIN_GROUP, _MIN_GROUPED = 3, 0.5  # donors of a group, and share of all that are in such groups
 _MOST = 10_000  # new donors
 
 
@@ -111,11 +110,12 @@ def draw_donors(
 
     Notes
     -----
-    A vector :math:`v_i` of donor i is the mean of the donor's groups, fitted additively, plus a
-    deviation :math:`r_i` with leverage :math:`h_i`. A new donor with the groups of a template has their mean
-    plus :math:`\cos\phi\, r_a / \sqrt{1 - h_a} + \sin\phi\, r_b / \sqrt{1 - h_b}`, with two donors
-    a and b and an angle :math:`\phi` in :math:`[0, \pi / 2]` drawn at random. This has the variance of
-    the deviations, and is the deviation of no training donor. All vectors of a donor get the same weights.
+    Let :math:`v_i` be a vector of donor i, and :math:`\bar v` the mean in its group: donors who have the same of all
+    conditions that a donor has one of. A new donor of the group is
+    :math:`\bar v + s\,(\cos\phi\,(v_a - \bar v) + \sin\phi\,(v_b - \bar v))`, with two donors a and b of the
+    group and an angle :math:`\phi` in :math:`[\pi / 6, \pi / 3]` drawn at random. The number s gives it the
+    variance of the group's donors if these are independent. It is no training donor. All vectors of a
+    donor have the same weights.
     """
     code = composition.codes[condition.name]
     sizes = np.bincount(code[code != DROPPED], minlength=condition.n_categories)
@@ -125,28 +125,32 @@ def draw_donors(
             f"new_donors: {condition.key!r} has {len(known)} categories with {_MIN_CELLS} training "
             f"cells or more; at least {_MIN_DONORS} are needed to learn how donors differ"
         )
-    means, deviations = _split(_groups(condition, known, conditions, composition))
-    if len(deviations) < _MIN_DONORS // 2:
-        raise ValueError(
-            f"new_donors: the categories of {condition.key!r} differ in other conditions so much that "
-            "nothing is left of their own: register fewer conditions"
-        )
+    groups = _groups(condition, known, conditions, composition)
     fitting = np.isin(known, code[_asked_for(conditions, composition, requests)])
-    if not fitting.any():
+    usable = np.flatnonzero(fitting & (np.bincount(groups)[groups] >= _MIN_GROUP))
+    if not len(usable):
         raise ValueError(
             f"new_donors: no category of {condition.key!r} with {_MIN_CELLS} training cells or more "
             f"has cells with the {' and '.join(requests)} asked for"
         )
-    order = noise.generator(DONORS).permutation(np.flatnonzero(fitting))
-    templates = np.resize(order, new.n_categories)
+    templates = np.resize(noise.generator(DONORS).permutation(usable), new.n_categories)
     weights = np.zeros((len(templates), condition.n_categories))
     for i, template in enumerate(templates):
         rng = noise.generator(DONORS, i)
-        one, other = rng.choice(len(deviations), 2, replace=False)
-        angle = rng.uniform(0, np.pi / 2)
-        own = np.cos(angle) * deviations[one] + np.sin(angle) * deviations[other]
-        weights[i, known] = means[template] + own
+        group = np.flatnonzero(groups == groups[template])
+        own = _weights(len(group), rng)
+        weights[i, known[group]] = own
     return NewDonors(new, weights, known[templates])
+
+
+def _weights(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Weights of the `n` donors of a group in a new one, see :func:`draw_donors`."""
+    pair = rng.choice(n, 2, replace=False)
+    angle = rng.uniform(np.pi / 6, np.pi / 3)  # else it is nearly one of the two
+    own = np.zeros(n)
+    own[pair] = np.cos(angle), np.sin(angle)
+    own -= own.mean()
+    return 1 / n + own / np.linalg.norm(own)
 
 
 def _names(condition: Category, n: int) -> np.ndarray:
@@ -163,43 +167,25 @@ def _groups(
     conditions: Sequence[Condition],
     composition: Composition,
 ) -> np.ndarray:
-    """Which groups some donors belong to, (donors, groups): all, and those of other conditions.
+    """Number of the group of each of some donors, (donors,).
 
-    A donor is of a category of another condition if all its cells are. Groups of fewer than three are
-    left out.
+    Donors of a group have the same category of all other conditions of which a donor has one only. Conditions with
+    few such categories come first. One that leaves less than half of the donors in groups of three is
+    not used.
     """
     code = composition.codes[condition.name]
     rows = [np.flatnonzero(code == donor) for donor in known]
-    columns = [np.ones(len(known))]
+    columns = []
     for other in conditions:
-        if not isinstance(other, Category) or other.name == condition.name:
-            continue
-        value = composition.codes[other.name]
-        of_donor = [np.unique(value[own]) for own in rows]
-        fixed = np.array([own[0] if len(own) == 1 else DROPPED for own in of_donor])
-        for category in np.unique(fixed[fixed != DROPPED]):
-            if (fixed == category).sum() >= _MIN_GROUP:
-                columns.append((fixed == category).astype(float))
-    return np.stack(columns, axis=1)
-
-
-def _split(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of donors in the mean of each donor's groups, and in deviations from it.
-
-    Parameters
-    ----------
-    groups
-        Which groups donors belong to, (donors, groups).
-
-    Returns
-    -------
-    Means, (donors, donors), and deviations of the variance of all, (some donors, donors).
-    """
-    means = groups @ np.linalg.pinv(groups)
-    left = 1 - np.diag(means)
-    kept = left > _MIN_OWN
-    deviations = (np.eye(len(groups)) - means)[kept] / np.sqrt(left[kept, None])
-    return means, deviations
+        if isinstance(other, Category) and other.name != condition.name:
+            of_donor = [np.unique(composition.codes[other.name][own]) for own in rows]
+            columns.append([own[0] if len(own) == 1 else DROPPED for own in of_donor])
+    groups = np.zeros(len(known), dtype=np.int64)
+    for column in sorted(columns, key=lambda c: len(set(c))):
+        finer = pd.DataFrame([groups, column]).T.groupby([0, 1]).ngroup().to_numpy()
+        if (np.bincount(finer)[finer] >= _MIN_GROUP).mean() >= _MIN_GROUPED:
+            groups = finer
+    return groups
 
 
 def _asked_for(
