@@ -85,7 +85,8 @@ def _of_scanpy(adata: AnnData, groupby: str, **kwargs: Any) -> np.ndarray:
     own = AnnData(adata.X.astype(np.float32), obs=adata.obs[[groupby]], var=adata.var[[]])
     sc.pp.normalize_total(own, target_sum=1e4)
     sc.pp.log1p(own)
-    sc.tl.rank_genes_groups(own, groupby, groups=[TWO], reference=ONE, **kwargs)
+    with np.errstate(divide="ignore", invalid="ignore"):  # genes that no cell has
+        sc.tl.rank_genes_groups(own, groupby, groups=[TWO], reference=ONE, **kwargs)
     found = own.uns["rank_genes_groups"]
     p = pd.Series(found["pvals"][TWO], index=found["names"][TWO])
     return p.reindex(own.var_names).to_numpy()
