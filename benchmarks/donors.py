@@ -13,6 +13,9 @@ replicates, and in a pseudobulk test.
 Power: `scdit.tl.power` on the first type, for several numbers of donors and cells.
 
     python benchmarks/donors.py --data covid_citeseq_liu.h5ad --value Severe
+
+With --shuffle, training cells are given to the donors of their batch and condition at random: how much do new donors
+differ where donors do not?
 """
 
 import argparse
@@ -59,6 +62,16 @@ def split_donors(
             own.obs[name] = own.obs[name].cat.remove_unused_categories()
         parts[i] = own
     return parts[0], parts[1], parts[2]
+
+
+def shuffled(cells: ad.AnnData, args: argparse.Namespace) -> ad.AnnData:
+    """Return the cells with donors who do not differ, within a batch and condition."""
+    rng, cells = np.random.default_rng(1), cells.copy()
+    names = cells.obs[args.donors].astype(str).to_numpy().copy()
+    for rows in cells.obs.groupby([args.batch, args.condition], observed=True).indices.values():
+        names[rows] = rng.permutation(names[rows])
+    cells.obs[args.donors] = pd.Categorical(names)
+    return cells
 
 
 def by_donor(
@@ -237,18 +250,25 @@ def main() -> None:
     parser.add_argument("--value", required=True, help="condition of the donors that are tested")
     parser.add_argument("--types", nargs="+", default=["CD4_Mem", "Mono_Classical", "B_Mem"])
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
+    parser.add_argument("--shuffle", action="store_true", help="donors who do not differ")
     args = parser.parse_args()
     train, of_training, held_out = split_donors(ad.read_h5ad(args.data), args)
+    name, own = args.data.stem, f"{args.data.stem}_donors"
+    if args.shuffle:
+        train, own = shuffled(train, args), f"{own}_shuffled"
+        of_training = train
     model = fit(
         train,
         args.models,
-        f"{args.data.stem}_donors",
+        own,
         labels_key=args.labels,
         batch_key=args.batch,
         categorical_covariate_keys=[args.condition, args.donors],
     )
     real = {"held-out": held_out, "training": of_training}
-    name = args.data.stem
+    if args.shuffle:
+        write(f"simulate_donors_shuffled_{name}", list(differences(model, train, real, args)), 3)
+        return
     write(f"simulate_donors_{name}", list(differences(model, train, real, args)), 3)
     write(f"simulate_donors_tests_{name}", list(tests(model, real, args)), 3)
     write(f"simulate_power_{name}", list(study(model, args)))

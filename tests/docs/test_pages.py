@@ -114,7 +114,12 @@ def test_new_donors_and_power(of_donors):
 
     names: dict = {"scdit": scdit, "model": of_donors}
     examples = [code for code in code_of("docs/simulate.md") if "donor" in code]
-    small = {r"\b5000\b": "200", r"\[4, 8, 16\]": "[2]", r"\[30, 100\]": "[5]", "repeats=20": "repeats=2"}
+    small = {
+        r"\b5000\b": "200",
+        r"\[4, 8, 16\]": "[2]",
+        r"\[30, 100\]": "[5]",
+        "repeats=20": "repeats=2",
+    }
     for pattern, number in small.items():
         examples = [re.sub(pattern, number, code) for code in examples]
     run("docs/simulate.md", examples, names)
