@@ -138,6 +138,24 @@ def trained_on_types(make_adata):
     return model
 
 
+def test_genes_of_several_modalities():
+    mdata = scdit.datasets.synthetic_citeseq(500, n_genes=40)
+    mdata.obs["patient"] = pd.Categorical([f"P{i % 10}" for i in range(500)])
+    modalities = {"rna_layer": "rna", "protein_layer": "prot"}
+    scdit.SCDiT.setup_mudata(mdata, batch_key="patient", modalities=modalities)
+    model = scdit.SCDiT(mdata, n_hidden=16, width=16)
+    model.train(max_epochs=1, silent=True)
+    seen = []
+
+    def spy(adata, groupby, donor_key):
+        seen.append(adata.var_names)
+        return np.ones(adata.n_vars)
+
+    asked = {**DESIGN, "donor_key": "patient", "n_donors": 2, "n_cells": 5, "repeats": 2}
+    scdit.tl.power(model, **asked, test=spy)
+    assert all(names.equals(mdata["rna"].var_names) for names in seen)
+
+
 def test_built_in_tests_are_those_of_their_libraries(make_donors):
     import scanpy as sc
 
