@@ -138,7 +138,7 @@ def trained_on_types(make_adata):
     return model
 
 
-@pytest.mark.filterwarnings("ignore:.*library sizes")  # of a model that is hardly trained
+@pytest.mark.filterwarnings("ignore:.*library size")  # of a model that is hardly trained
 def test_genes_of_several_modalities():
     mdata = scdit.datasets.synthetic_citeseq(500, n_genes=40)
     mdata.obs["patient"] = pd.Categorical([f"P{i % 10}" for i in range(500)])
