@@ -234,7 +234,7 @@ def study(model: scdit.SCDiT, args: argparse.Namespace) -> Iterator[dict]:
                 row.metric: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
                 for row in own.itertuples()
             }
-            yield {"test": test, "cells of a donor": cells, "donors": donors, **texts}
+            yield {"test": test, "cells of a donor": int(cells), "donors": int(donors), **texts}
 
 
 def main() -> None:

@@ -102,6 +102,25 @@ def test_templates_have_what_is_asked_for(of_donors):
         assert set(condition[np.isin(donor, found.templates)]) == {1}
 
 
+def test_no_donor_may_have_what_is_asked_for():
+    donor = np.append(
+        np.repeat(np.arange(10), 60), np.repeat(10, 20)
+    )  # the last has too few cells
+    codes = {"labels": np.where(donor == 10, 1, 0), "batch": donor}
+    conditions = [
+        Category("labels", "cell_type", np.array(["B", "T"])),
+        Category("batch", "donor", np.array([f"donor {i}" for i in range(11)])),
+    ]
+    asked = read_new_donors({"donor": 2}, conditions)
+    known = Composition(codes, donor + 1.0)
+    found = draw_donors(*asked, conditions, known, {"cell_type": "B"}, KeyedNoise(0))
+    assert (found.weights[:, 10] == 0).all()
+    with pytest.raises(
+        ValueError, match="no category of 'donor'.*has cells with the cell_type asked"
+    ):
+        draw_donors(*asked, conditions, known, {"cell_type": "T"}, KeyedNoise(0))
+
+
 def test_new_donors_have_mean_and_variance_of_the_groups_donors(of_donors):
     """For any vectors of donors: here of two groups, far from each other."""
     rng = np.random.default_rng(0)

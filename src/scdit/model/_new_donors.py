@@ -129,17 +129,17 @@ def draw_donors(
     fitting = np.isin(known, code[_asked_for(conditions, composition, requests)])
     usable = np.flatnonzero(fitting & (np.bincount(groups)[groups] >= _MIN_GROUP))
     if not len(usable):
+        asked = [key for key, request in requests.items() if request is not None]
         raise ValueError(
             f"new_donors: no category of {condition.key!r} with {_MIN_CELLS} training cells or more "
-            f"has cells with the {' and '.join(requests)} asked for"
+            f"has cells with the {' and '.join(asked)} asked for"
         )
     templates = np.resize(noise.generator(DONORS).permutation(usable), new.n_categories)
     weights = np.zeros((len(templates), condition.n_categories))
     for i, template in enumerate(templates):
         rng = noise.generator(DONORS, i)
         group = np.flatnonzero(groups == groups[template])
-        own = _weights(len(group), rng)
-        weights[i, known[group]] = own
+        weights[i, known[group]] = _weights(len(group), rng)
     return NewDonors(new, weights, known[templates])
 
 
