@@ -7,6 +7,8 @@ donors as the model generates them.
 Differences: on log counts per 10,000, the between-donor share of the variance (ICC) of each gene, by an analysis of
 variance; and the distance between the mean profiles of two donors.
 
+Cells: the share of a type among the cells of a donor, and their mean log library size, vary between donors.
+
 Tests: two groups of four donors of one condition; the share of genes with p < .05 in tests that take cells as
 replicates, and in a pseudobulk test.
 
@@ -169,6 +171,32 @@ def differences(
             }
 
 
+def shares_and_depths(
+    model: scdit.SCDiT, real: dict[str, ad.AnnData], args: argparse.Namespace
+) -> Iterator[dict]:
+    """How the share of each type and the library size of its cells vary between donors."""
+    n = MOST * N_DONORS
+    sets = {
+        **real,
+        "new": model.generate(n, new_donors={args.donors: N_DONORS}, rng=0, silent=True),
+    }
+    for name, cells in sets.items():
+        size = np.log(np.asarray(cells.X.sum(axis=1), dtype=np.float64).ravel())
+        table = cells.obs[[args.donors, args.labels]].assign(size=size)
+        shares = pd.crosstab(table[args.donors], table[args.labels], normalize="index")
+        for label in args.types:
+            own = table[table[args.labels] == label].groupby(args.donors, observed=True)["size"]
+            found = own.agg(["mean", "var", "size"]).query("size >= 20")
+            noise = (found["var"] / found["size"]).mean()
+            yield {
+                "type": label,
+                "donors": name,
+                "mean share": float(shares[label].mean()),
+                "its SD": float(shares[label].std()),
+                "SD of log library size": float(np.sqrt(max(found["mean"].var() - noise, 0))),
+            }
+
+
 def of_groups(cells: ad.AnnData, rows: np.ndarray, args: argparse.Namespace) -> ad.AnnData:
     """Return cells (donors, cells) of two groups, the donors of the first before those of the second."""
     own = cells[rows.ravel()].copy()
@@ -270,6 +298,8 @@ def main() -> None:
         write(f"simulate_donors_shuffled_{name}", list(differences(model, train, real, args)), 3)
         return
     write(f"simulate_donors_{name}", list(differences(model, train, real, args)), 3)
+    rows = sorted(shares_and_depths(model, real, args), key=lambda row: row["type"])
+    write(f"simulate_donors_cells_{name}", rows)
     write(f"simulate_donors_tests_{name}", list(tests(model, real, args)), 3)
     write(f"simulate_power_{name}", list(study(model, args)))
 
