@@ -55,6 +55,48 @@ def _make_adata(n_cells: int = 120) -> ad.AnnData:
     return ad.AnnData(sp.csr_matrix(counts, dtype=np.float32), obs=obs, var=var)
 
 
+def _make_donors(n_donors: int = 10, n_cells: int = 60) -> ad.AnnData:
+    """Cells x 40 genes of three types, of donors who differ and have one of two conditions each."""
+    rng, n = np.random.default_rng(0), n_donors * n_cells
+    donor, types = np.repeat(np.arange(n_donors), n_cells), rng.choice(3, n)
+    log = rng.normal(size=(3, 40))[types] + 0.5 * rng.normal(size=(n_donors, 40))[donor]
+    mean = (
+        np.exp(log) * rng.lognormal(np.log(300), 0.3, (n, 1)) / np.exp(log).sum(1, keepdims=True)
+    )
+    obs = pd.DataFrame(
+        {
+            "cell_type": pd.Categorical(np.array(["B", "NK", "T"])[types]),
+            "condition": pd.Categorical(np.array(["ctrl", "stim"])[donor % 2]),
+            "donor": pd.Categorical([f"donor {i}" for i in donor]),
+        },
+        index=[f"cell{i}" for i in range(n)],
+    )
+    var = pd.DataFrame(index=[f"gene{i}" for i in range(40)])
+    return ad.AnnData(sp.csr_matrix(rng.poisson(mean), dtype=np.float32), obs=obs, var=var)
+
+
+@pytest.fixture(scope="session")
+def make_donors():
+    """A function that makes the same small data set of 10 or another number of donors."""
+    return _make_donors
+
+
+@pytest.fixture(scope="session")
+def of_donors():
+    """A trained model of these donors."""
+    import scvi
+
+    from scdit import SCDiT
+
+    scvi.settings.seed = 0
+    adata = _make_donors()
+    keys = ["condition", "donor"]
+    SCDiT.setup_anndata(adata, labels_key="cell_type", categorical_covariate_keys=keys)
+    model = SCDiT(adata, n_hidden=32, width=32)
+    model.train(max_epochs={"codec": 10, "denoiser": 5}, silent=True)
+    return model
+
+
 def _amplified(molecules: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """About 30 reads of each molecule (cells, genes)."""
     gain = 30 * rng.gamma(1.5 * np.maximum(molecules, 1)) / 1.5

@@ -109,6 +109,25 @@ def test_the_methods_of_scvi(make_adata, tmp_path, monkeypatch):
     assert raw.corr(made) > 0.8
 
 
+def test_new_donors_and_power(of_donors):
+    import scdit
+
+    names: dict = {"scdit": scdit, "model": of_donors}
+    examples = [code for code in code_of("docs/simulate.md") if "donor" in code]
+    small = {
+        r"\b5000\b": "200",
+        r"\[4, 8, 16\]": "[2]",
+        r"\[30, 100\]": "[5]",
+        "repeats=20": "repeats=2",
+    }
+    for pattern, number in small.items():
+        examples = [re.sub(pattern, number, code) for code in examples]
+    run("docs/simulate.md", examples, names)
+    assert names["new"].obs["donor"].value_counts().tolist() == [300, 300]
+    assert (names["new"].obs["condition"] == "stim").all()
+    assert names["table"]["metric"].tolist() == ["power", "FDR", "type-I error"]
+
+
 def test_cells_with_a_known_truth(make_adata):
     import scdit
 
@@ -120,6 +139,8 @@ def test_cells_with_a_known_truth(make_adata):
     names: dict = {"scdit": scdit, "model": model}
     found = []
     for code in code_of("docs/simulate.md"):
+        if "donor" in code:
+            continue
         small = re.sub(r"\b[25]000\b", "100", code).replace("n_genes=200", "n_genes=10")
         found.append(run("docs/simulate.md", [small], names)["new"])
     effects, null, both, population = found

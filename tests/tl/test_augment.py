@@ -104,6 +104,10 @@ def test_options_reach_generate(adata, model):
     [
         pytest.param({"min_cells": 10**12}, ValueError, "at most 1000000", id="huge"),
         pytest.param({"labels": "B"}, TypeError, "labels cannot be passed on", id="clash"),
+        pytest.param(
+            {"null": "labels"}, TypeError, "null cannot .*unlike the real ones", id="null"
+        ),
+        pytest.param({"new_donors": {"batch": 9}}, TypeError, "new_donors cannot", id="donors"),
         pytest.param({"n": 3}, TypeError, "n cannot be passed on", id="clash-n"),
         pytest.param({"n_step": 3}, TypeError, "did you mean 'n_steps'", id="unknown"),
         pytest.param({"min_cells": 0}, ValueError, "positive integer", id="min-cells"),

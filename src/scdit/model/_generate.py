@@ -57,6 +57,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         effects: EffectsRequest = None,
         null: str | None = None,
         reference: str | None = None,
+        new_donors: Mapping[str, int] | None = None,
         silent: bool = False,
     ) -> AnnData | MuData:
         """Generate new cells.
@@ -137,6 +138,11 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             without clusters, and no name depends on them.
         reference
             With `null`, the category whose cells are drawn, in the place of the mixture of all.
+        new_donors
+            Column of donors and number of new ones, ``{"donor": 20}``. All cells are of donors who are not
+            in the training cells and differ as these do; other conditions that a donor has one of, and the
+            shares of cell types, are those of a training donor. Their names, ``new donor 1``,
+            ``new donor 2``, ..., can be asked for. Needs 8 donors of 50 cells each.
         silent
             No progress bar.
 
@@ -170,7 +176,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             If the model is not trained, or sampling diverges.
         ValueError
             If an argument is out of range, or names something unknown (the message lists what is
-            known); if a call with other arguments is to be resumed.
+            known); if there are too few donors, or a call with other arguments is to be resumed.
         FileExistsError
             If there is something at `path`, and neither `overwrite` nor `resume` says what to do.
         OSError
@@ -218,6 +224,7 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             effects=effects,
             null=null,
             reference=reference,
+            new_donors=new_donors,
         )
         if target is not None:
             return self._write(recipe, settings, record, target, silent)

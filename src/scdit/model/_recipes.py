@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scdit._checks import check_rng, listed
 from scdit._torch import steady_torch
 from scdit.codec import LatentCodec
 from scdit.conditions import (
+    Condition,
     LibrarySize,
     Request,
     RequestedCodes,
@@ -27,6 +28,7 @@ from scdit.diffusion import KeyedNoise
 from scdit.model._assays import lengths_of_all
 from scdit.model._depths import warn_of_sizes
 from scdit.model._effects import Effects, read_effects
+from scdit.model._new_donors import draw_donors, read_new_donors
 from scdit.model._null import LABELS, Population, categories_of, null_names, read_null
 from scdit.model._recipe import Recipe
 from scdit.model._sampling import SamplingMixin
@@ -45,6 +47,7 @@ _IN_NAMES = (
     "guidance_scale",
     "null",
     "reference",
+    "new_donors",
 )
 _LOOKED_AT = 512  # cells of a category whose means are compared
 _POPULATION = 4096  # states whose moments are those of one population
@@ -76,6 +79,7 @@ class RecipesMixin(SamplingMixin):
         effects: Any,
         null: Any,
         reference: Any,
+        new_donors: Any,
     ) -> tuple[Recipe, dict[str, Any], dict[str, Any]]:
         """The recipe of a call of :meth:`generate`.
 
@@ -90,10 +94,17 @@ class RecipesMixin(SamplingMixin):
         -------
         The recipe, its settings as ``uns`` has them, and all that its cells depend on.
         """
-        added = self._effects(effects)
-        changed = read_null(null, reference, self._conditions)
+        donors, known = read_new_donors(new_donors, self._conditions), self._conditions
+        if donors is not None:
+            known = [donors[1] if c is donors[0] else c for c in known]
+        added = self._effects(effects, known)
+        changed = read_null(null, reference, known)
         if null == LABELS:
             self._require_latent("null='labels'")
+            if donors is not None:
+                raise ValueError(
+                    "give new_donors= or null='labels', not both: the latter has none"
+                )
         wanted = self._sizes_by_assay(library_size)
         like = None if like is None else self._joined(like)
         table = conditions_like(self._conditions, conditions, like)
@@ -107,13 +118,17 @@ class RecipesMixin(SamplingMixin):
         if conditions is not None:
             names = names_of_rows(conditions, self.name_hashes_)
         noise, composition = KeyedNoise(check_rng(rng)), self._training_cells
-        names_of_null = None
+        module, names_of_null = self.module, None
+        if donors is not None:
+            others = {k: v for k, v in requests.items() if k not in (donors[0].key, null)}
+            drawn = draw_donors(*donors, self._conditions, composition, others, noise)
+            module, composition = drawn.of_module(module), drawn.of_composition(composition)
         if changed is not None:
             own = requests.pop(changed.key, None)
             names_of_null = null_names(changed, own, composition, noise.generator(ORDER, 1))
             if reference is not None:
                 requests[changed.key] = reference
-        requested = RequestedCodes(self._conditions, composition, requests, noise.generator(ORDER))
+        requested = RequestedCodes(known, composition, requests, noise.generator(ORDER))
         sizes = {assay: size_request(size) for assay, size in wanted.items()}
         self._warn_of_sizes(sizes, n, noise)
         settings = {
@@ -131,13 +146,15 @@ class RecipesMixin(SamplingMixin):
             settings["null"] = str(null)
         if reference is not None:
             settings["reference"] = str(reference)
+        if donors is not None:
+            settings["new_donors"] = {donors[1].key: donors[1].n_categories}
         # the batch size is not a part of it, which changes one count in a hundred thousand
         parts = [f"{k}={v}" for k, v in settings.items() if k in _IN_NAMES]
         if added is not None:
             parts.append(f"effects={added.digest()}")
         recipe = Recipe(
-            module=self.module,
-            _conditions=self._conditions,
+            module=module,
+            _conditions=known,
             composition=composition,
             requested=requested,
             sizes=sizes,
@@ -165,13 +182,13 @@ class RecipesMixin(SamplingMixin):
         if not isinstance(self.module.codec, LatentCodec):
             raise ValueError(f"{what} needs codec='latent': this model has the expression codec")
 
-    def _effects(self, request: Any) -> Effects | None:
+    def _effects(self, request: Any, conditions: Sequence[Condition]) -> Effects | None:
         """Effects that are asked for, checked; errors are those of :meth:`_genes_to_change`, too."""
         if request is None:
             return None
         genes = self._genes_to_change()
         others = {f: m.name for m in self._modalities if m.assay != RNA for f in m.features}
-        return read_effects(request, self._conditions, genes, others)
+        return read_effects(request, conditions, genes, others)
 
     def _genes_to_change(self) -> pd.Index:
         """Names of the genes that effects can be on.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from anndata import AnnData
@@ -127,6 +128,12 @@ class SaveMixin(AssaysMixin):
         self.id = str(uuid4())  # a copy is a model of its own, with data of its own
         if self.adata is not None:
             self._register_manager_for_instance(self.adata_manager)
+
+    def _without_data(self) -> Self:
+        """A copy that generates the same cells, and is small to send to another process."""
+        own = copy.copy(self)
+        vars(own).update(_adata=None, _adata_manager=None)
+        return own
 
     def _attributes(self) -> dict[str, Any]:
         """The attributes that are saved, by the rule of scvi-tools: their names end in ``_``."""

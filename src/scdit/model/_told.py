@@ -12,8 +12,9 @@ from scdit.conditions import Composition, Condition, LibrarySize, resolve_librar
 from scdit.module import RNA, SCDiTModule
 
 # purposes of random numbers: each cell's conditions and library size, the order of combined requests,
-# what stands in for combinations that were never seen, names of a null, and states of one population
-CONDITIONS, LIBRARY, ORDER, SEEN, NULL, POPULATION = 10, 11, 12, 13, 14, 15
+# what stands in for combinations that were never seen, names of a null, states of one population, and new
+# donors
+CONDITIONS, LIBRARY, ORDER, SEEN, NULL, POPULATION, DONORS = 10, 11, 12, 13, 14, 15, 16
 
 
 class ToldMixin:

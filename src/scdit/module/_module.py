@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from scdit.codec import CODECS
 from scdit.diffusion import KeyedNoise
 from scdit.module._compatibility import rename_weights
 from scdit.module._diffusion import COUNTS, DiffusionMixin
-from scdit.nn import CONTINUOUS, drop_conditions
+from scdit.nn import CONTINUOUS, ConditionEmbedding, ConditionTerms, drop_conditions
 
 RNA = "rna"  # name of the assay of genes
 PRESENT = "present"  # in the batches of the data loader: whether cells have each assay
@@ -79,6 +80,24 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
             n_categories, schedule, prediction, condition_dropout, ema_decay, denoiser_kwargs
         )
         self.register_load_state_dict_pre_hook(rename_weights)
+
+    def with_categories(self, name: str, weights: Tensor) -> SCDiTModule:
+        """A copy in which other categories of a condition stand in the place of its own.
+
+        Parameters
+        ----------
+        name
+            Name of the condition.
+        weights
+            Of the old categories in each new one, (new, old). All vectors of a category, in the codec
+            and in the denoiser, are such sums.
+        """
+        own = copy.deepcopy(self)
+        for part in own.modules():
+            if isinstance(part, ConditionTerms | ConditionEmbedding) and name in part.n_categories:
+                part.combine(name, weights)
+        own.n_categories[name] = len(weights)
+        return own
 
     # -- counts <-> state: what scvi's trainer sees of the codec ---------------------------------
 

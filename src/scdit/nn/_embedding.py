@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,11 @@ class TimeEmbedding(nn.Module):
         return self.mlp(torch.cat([angle.sin(), angle.cos()], dim=1))
 
 
+def combined(weights: Tensor, rows: Tensor) -> Tensor:
+    """Sums with `weights` (new, old) of `rows` (old + 1, n), whose last one stays as it is."""
+    return torch.cat([weights.to(rows) @ rows[:-1], rows[-1:]])
+
+
 class ConditionEmbedding(nn.Module):
     """Sum of one vector per condition; a dropped one has a learned vector of its own.
 
@@ -63,6 +69,13 @@ class ConditionEmbedding(nn.Module):
             _Continuous(width) if n == CONTINUOUS else _Categorical(n, width)
             for n in n_categories.values()
         )
+
+    @torch.no_grad()
+    def combine(self, name: str, weights: Tensor) -> None:
+        """Put sums of the categories of a condition in their place, see :meth:`ConditionTerms.combine`."""
+        own = cast(_Categorical, self.embeddings[list(self.n_categories).index(name)])
+        own.table = nn.Embedding.from_pretrained(combined(weights, own.table.weight))
+        own.n = self.n_categories[name] = len(weights)
 
     def forward(self, codes: Mapping[str, Tensor], keep: Collection[str] | None = None) -> Tensor:
         """Embed conditions.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from scdit.nn._embedding import CONTINUOUS
+from scdit.nn._embedding import CONTINUOUS, combined
 
 
 class ConditionTerms(nn.Module):
@@ -34,6 +34,21 @@ class ConditionTerms(nn.Module):
             torch.zeros((1 if n == CONTINUOUS else n) + 1, n_out) for n in n_categories.values()
         )
         self.register_buffer("origin", torch.zeros(n_out), persistent=False)
+
+    @torch.no_grad()
+    def combine(self, name: str, weights: Tensor) -> None:
+        """Put sums of the categories of a condition in their place.
+
+        Parameters
+        ----------
+        name
+            Name of the condition.
+        weights
+            Of the old categories in each new one, (new, old).
+        """
+        i = list(self.n_categories).index(name)
+        self.terms[i] = nn.Parameter(combined(weights, self.terms[i]))
+        self.n_categories[name] = len(weights)
 
     def total(self, codes: Mapping[str, Tensor] | None, n_cells: int) -> Tensor:
         """Sum of the terms, (cells, n_out).

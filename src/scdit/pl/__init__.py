@@ -5,6 +5,7 @@ from scdit.pl._effects import effects
 from scdit.pl._embedding import embedding
 from scdit.pl._evaluation import evaluation
 from scdit.pl._genes import correlation, gene_statistics
+from scdit.pl._power import power
 from scdit.pl._proteins import proteins
 from scdit.pl._training import training
 
@@ -15,6 +16,7 @@ __all__ = [
     "embedding",
     "evaluation",
     "gene_statistics",
+    "power",
     "proteins",
     "training",
 ]

@@ -6,6 +6,7 @@ from scdit.tl._distances import frechet, mmd, sliced_wasserstein, wasserstein
 from scdit.tl._effects import evaluate_effects
 from scdit.tl._evaluate import evaluate
 from scdit.tl._neighbors import memorization, neighborhood
+from scdit.tl._power import power
 from scdit.tl._privacy import privacy
 from scdit.tl._random_effects import random_effects
 from scdit.tl._report import report
@@ -19,6 +20,7 @@ __all__ = [
     "memorization",
     "mmd",
     "neighborhood",
+    "power",
     "privacy",
     "random_effects",
     "report",

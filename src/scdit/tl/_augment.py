@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _MOST = 1_000_000  # cells of one label
 _OWN = ("self", "n", "labels", "conditions", "like", "rng", "silent")  # not for generate_kwargs
+_OTHER_CELLS = ("effects", "null", "reference", "new_donors")  # that real cells do not belong to
 
 
 def augment(
@@ -54,7 +55,8 @@ def augment(
         that they were registered with: leave it out.
     rng, silent, **generate_kwargs
         Passed to :meth:`scdit.SCDiT.generate`: all of its arguments but those that say which cells,
-        ``n``, ``labels``, ``conditions`` and ``like``.
+        ``n``, ``labels``, ``conditions`` and ``like``, and those that make cells unlike the real ones,
+        ``effects``, ``null``, ``reference`` and ``new_donors``.
 
     Returns
     -------
@@ -121,11 +123,16 @@ def _check_model(model: object, generate_kwargs: Iterable[str]) -> None:
     check_class("model", model, SCDiT)
     if not model.is_trained_:  # type: ignore[attr-defined]
         raise RuntimeError("model is not trained: call model.train() first")
-    allowed = [name for name in inspect.signature(SCDiT.generate).parameters if name not in _OWN]
+    refused = {*_OWN, *_OTHER_CELLS}
+    allowed = [n for n in inspect.signature(SCDiT.generate).parameters if n not in refused]
     for name in generate_kwargs:
         if name in _OWN:
             raise TypeError(
                 f"{name} cannot be passed on: min_cells and labels_key say which cells"
+            )
+        if name in _OTHER_CELLS:
+            raise TypeError(
+                f"{name} cannot be passed on: it makes cells unlike the real ones; call generate"
             )
         if name not in allowed:
             raise TypeError(
