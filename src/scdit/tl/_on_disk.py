@@ -34,10 +34,9 @@ def in_memory(adata: AnnData) -> AnnData:
             read[name] = opened(adata, name, matrix)[rows]
         elif matrix is not None:
             read[name] = matrix[rows]
-    return AnnData(
-        read.pop(None, None),
-        obs=table(adata.obs).iloc[rows],
-        var=table(adata.var),
-        layers=read,
-        obsm={key: np.asarray(value)[rows] for key, value in adata.obsm.items()},
-    )
+    obsm = {
+        key: table(value).iloc[rows] if hasattr(value, "iloc") else np.asarray(value[rows])
+        for key, value in adata.obsm.items()
+    }
+    obs, x = table(adata.obs).iloc[rows], read.pop(None, None)
+    return AnnData(x, obs=obs, var=table(adata.var), layers=read, obsm=obsm)
