@@ -120,7 +120,7 @@ def main() -> None:
         raise SystemExit(f"demo: {error}") from error
     model = scdit.SCDiT(train)
     model.train()
-    new = model.generate(n=args.n, sampler="ddim", n_steps=50, rng=args.seed)
+    new = model.generate(n=args.n, rng=args.seed)
 
     print("Comparing with held-out cells")
     args.out.mkdir(parents=True, exist_ok=True)
