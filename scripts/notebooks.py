@@ -32,6 +32,7 @@ SMALL = {
 
 
 def main() -> None:
+    """Run the notebooks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="notebooks to run, without .ipynb; all if none")
     parser.add_argument("--write", action="store_true", help="run in full and write the outputs")
