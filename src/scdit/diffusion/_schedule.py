@@ -50,7 +50,7 @@ class Schedule:
     Parameters
     ----------
     name
-        Key of :data:`SCHEDULES`.
+        Key of ``SCHEDULES``.
     alpha_sigma
         Maps times in [0, 1], any shape, to ``alpha, sigma, d_alpha, d_sigma`` of that shape.
     variance_preserving
