@@ -19,6 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SMALL = {
@@ -53,9 +54,13 @@ def run(path: Path, write: bool) -> float:
     if not write:
         make_small(notebook, path.name)
     start = time.monotonic()
-    NotebookClient(
+    client = NotebookClient(
         notebook, timeout=900, record_timing=False, resources={"metadata": {"path": str(FOLDER)}}
-    ).execute()
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        raise RuntimeError(f"{path.name} failed") from error
     if write:
         nbformat.write(notebook, path)
     return time.monotonic() - start

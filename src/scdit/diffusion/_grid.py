@@ -30,6 +30,10 @@ def time_grid(n_steps: int, schedule: Schedule, spacing: str = "uniform") -> Ten
     ValueError
         If `n_steps` is below one or above the number of steps of a discrete schedule, or
         `spacing` is unknown.
+
+    Examples
+    --------
+    >>> scdit.diffusion.time_grid(4, scdit.diffusion.SCHEDULES["cosine"])
     """
     if n_steps < 1:
         raise ValueError(f"n_steps must be at least 1, got {n_steps}")

@@ -191,7 +191,12 @@ SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {
 
 
 def sampler_names() -> list[str]:
-    """Names that ``sampler=`` takes."""
+    """Names that ``sampler=`` takes.
+
+    Examples
+    --------
+    >>> scdit.diffusion.sampler_names()
+    """
     return sorted(SAMPLERS)
 
 

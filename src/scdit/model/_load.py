@@ -73,6 +73,12 @@ class LoadMixin:
             categories that the model does not know.
         TypeError
             If an argument is of the wrong class.
+
+        Examples
+        --------
+        >>> model.save("model")
+        >>> model = scdit.SCDiT.load("model", adata=False)
+        >>> model.generate(100, rng=0)
         """
         folder = Folder(dir_path, prefix)
         if adata is not None and adata is not False and not isinstance(adata, MuData):

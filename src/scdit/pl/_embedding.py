@@ -90,6 +90,11 @@ def embedding(
     ValueError
         If `basis` is unknown, values are no counts, genes are missing, or the column has missing or
         infinite values, mixed types or more than 102 labels.
+
+    Examples
+    --------
+    >>> axes = scdit.pl.embedding(test, new, "cell_type", reference=train)
+    >>> axes[0].figure.savefig("embedding.pdf", bbox_inches="tight")
     """
     real, generated, reference = check_all_sides(
         real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key

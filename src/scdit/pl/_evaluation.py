@@ -15,7 +15,7 @@ from scdit.pl._style import NEUTRAL, check_axes, despine
 from scdit.tl._evaluate import check_table
 from scdit.tl._joint_metrics import JOINT_METRICS
 from scdit.tl._metrics import METRICS
-from scdit.tl._verdict import FAR, NEAR, steps_from_floor
+from scdit.tl._verdict import FAR, NEAR, spread_in_steps, steps_from_floor
 
 WIDEST = 8.0  # steps that the axis shows
 _WORDS = {name: metric.words for name, metric in (METRICS | JOINT_METRICS).items()}
@@ -60,6 +60,11 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
         If an argument is of the wrong class.
     ValueError
         If it is no table of an evaluation, or has no values for that group.
+
+    Examples
+    --------
+    >>> table = scdit.tl.evaluate(test, new, reference=train, labels_key="cell_type")
+    >>> scdit.pl.evaluation(table)
     """
     check_table("table", table)
     check_class("group", group, str)
@@ -116,9 +121,8 @@ def _mark(ax: Axes, y: float, row: dict[str, Any]) -> None:
     ax.scatter(shown, y, c=color, marker=marker, s=36, zorder=3)
     sd = row.get("sd", np.nan)
     if np.isfinite(sd):
-        ends = [steps_from_floor(row | {"value": row["value"] + sign * sd}) for sign in (-1, 1)]
-        if np.isfinite(ends).all():
-            ax.hlines(y, *np.clip(ends, -WIDEST, WIDEST), color="black", linewidth=1, zorder=4)
+        ends = np.clip(spread_in_steps(row), -WIDEST, WIDEST)
+        ax.hlines(y, *ends, color="black", linewidth=1, zorder=4)
 
 
 def _legend(ax: Axes, *, below_figure: bool) -> None:

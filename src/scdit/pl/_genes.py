@@ -61,6 +61,10 @@ def gene_statistics(
         If there is no such layer or modality, or an argument is of the wrong class.
     ValueError
         If values are no counts, genes are missing, or none varies on both sides.
+
+    Examples
+    --------
+    >>> scdit.pl.gene_statistics(test, new)
     """
     check_all_sides(real, generated)
     check_key("layer", layer)
@@ -143,6 +147,11 @@ def correlation(
     ValueError
         If values are no counts, genes are missing, fewer than 3 genes are expressed, or `n_genes` is
         out of range.
+
+    Examples
+    --------
+    >>> axes = scdit.pl.correlation(test, new, n_genes=40)
+    >>> axes[0].figure.savefig("correlation.pdf", bbox_inches="tight")
     """
     check_all_sides(real, generated)
     n_genes = check_int("n_genes", n_genes, 3, N_CORRELATION_GENES)

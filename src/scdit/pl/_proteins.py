@@ -68,6 +68,11 @@ def proteins(
     ValueError
         If values are no counts, a protein is unknown, there are more than 24 names or none, or it is
         not clear which modality holds proteins.
+
+    Examples
+    --------
+    >>> real, new = (scdit.datasets.synthetic_citeseq(200, rng=seed) for seed in (0, 1))
+    >>> scdit.pl.proteins(real, new)
     """
     real, generated, _ = check_all_sides(
         real, generated, protein_expression_obsm_key=protein_expression_obsm_key

@@ -40,6 +40,10 @@ def training(
     ------
     ValueError
         If there is no history, or it holds no loss.
+
+    Examples
+    --------
+    >>> scdit.pl.training(model)
     """
     history = getattr(model_or_history, "history", model_or_history)
     if not isinstance(history, Mapping):

@@ -131,9 +131,10 @@ def evaluate(
     >>> table = scdit.tl.evaluate(test, new, reference=train, labels_key="cell_type")
     >>> table.query("group == 'all'").set_index("metric")[["value", "floor"]]
 
-    Mean and standard deviation over five draws:
+    Mean and standard deviation over three draws, with as many cells of each type as `test` has:
 
-    >>> draws = [model.generate(like=test, rng=seed) for seed in range(5)]
+    >>> n_cells = test.obs["cell_type"].value_counts()
+    >>> draws = [model.generate(labels=n_cells, rng=seed) for seed in range(3)]
     >>> table = scdit.tl.evaluate(test, draws, reference=train, labels_key="cell_type")
     """
     if isinstance(generated, list):

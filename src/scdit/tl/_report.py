@@ -79,6 +79,10 @@ def report(
         If `path` has no folder, is one, or cannot be written: before anything is computed.
     KeyError, TypeError, ValueError
         As :func:`scdit.tl.evaluate` does.
+
+    Examples
+    --------
+    >>> scdit.tl.report(test, new, "report.html", labels_key="cell_type", reference=train)
     """
     # the plots read cells with this package's functions: imported here, not in a circle
     from scdit import pl

@@ -59,11 +59,26 @@ def steps_from_floor(row: Mapping[str, Any]) -> float:
     value, floor, ideal = (float(row[key]) for key in ("value", "floor", "ideal"))
     if value == floor:
         return 0.0
-    if row["better"] == "lower" and row["metric"] not in _SHARES:
+    if _has_factor(row):
         if value <= 0 or floor <= 0:
             return float("nan")
         return float(np.log(value / floor) / np.log(ERROR_STEP))
     return _worse(row["better"], value, floor, ideal) / SCORE_STEP
+
+
+def spread_in_steps(row: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the steps of a value one standard deviation lower and higher, low end first."""
+    steps, value, sd = steps_from_floor(row), float(row["value"]), float(row["sd"])
+    if not _has_factor(row) or value == 0:
+        return steps - sd / SCORE_STEP, steps + sd / SCORE_STEP
+    factors = np.maximum([1 - sd / value, 1 + sd / value], 1e-9)
+    low, high = steps + np.log(factors) / np.log(ERROR_STEP)
+    return float(low), float(high)
+
+
+def _has_factor(row: Mapping[str, Any]) -> bool:
+    """Whether a metric is an error or a distance, of which a factor is a step."""
+    return row["better"] == "lower" and row["metric"] not in _SHARES
 
 
 def _worse(better: str, value: float, floor: float, ideal: float) -> float:
