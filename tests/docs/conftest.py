@@ -53,7 +53,9 @@ def small(monkeypatch, tmp_path):
     from sklearn.ensemble import RandomForestClassifier
 
     import scdit
-    from scdit.pl._coordinates import _first_two
+
+    def first_two(fitted, others, _):
+        return fitted[:, :2], others[:, :2]
 
     train, generate = scdit.SCDiT.train, scdit.SCDiT.generate
 
@@ -69,7 +71,7 @@ def small(monkeypatch, tmp_path):
         return RandomForestClassifier(5, random_state=kwargs["random_state"])
 
     monkeypatch.setattr("scdit.tl._classifiers.RandomForestClassifier", small_forest)
-    monkeypatch.setattr("scdit.pl._coordinates._umap", _first_two)
+    monkeypatch.setattr("scdit.pl._coordinates._umap", first_two)
     monkeypatch.setattr(scdit.SCDiT, "train", train_shortly)
     monkeypatch.setattr(scdit.SCDiT, "generate", generate_few)
     monkeypatch.setattr(scdit.datasets, "pbmc68k", lambda: make_cells(0))

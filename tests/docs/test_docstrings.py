@@ -21,7 +21,7 @@ TASKS = (
     "decode", "denoising_path", "differential_expression", "generate", "get_elbo",
     "get_latent_representation", "get_likelihood_parameters", "get_normalized_expression",
     "get_reconstruction_error", "interpolate", "load", "posterior_predictive_sample",
-    "predict_modality", "save", "setup_mudata", "train", "translate",
+    "predict_modality", "save", "setup_anndata", "setup_mudata", "train", "translate",
 )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_the_verdict_is_on_top(train, test, fresh, tmp_path):
     assert "indistinguishable" in box or "close" in box
     assert "can a regression tell? genes (AUC)" in box
     assert "±" in box
-    assert "Fitted on training cells and the held-out real cells." in text
+    assert "Fitted on the training cells." in text
 
 
 def test_without_a_classifier_there_is_no_verdict(page):

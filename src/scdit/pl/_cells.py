@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.sparse as sp
 
 from scdit.tl._population import Population
 
@@ -21,9 +20,3 @@ def equal_numbers(real: Population, generated: Population) -> tuple[Population, 
     """Return as many real as generated cells; the sample is always the same."""
     rows = equal_rows(len(real), len(generated), np.random.default_rng(0))
     return real.take(rows[0]), generated.take(rows[1])
-
-
-def together(first: Population, second: Population) -> Population:
-    """Return the cells of both, without labels."""
-    counts = sp.csr_matrix(sp.vstack([first.counts, second.counts]))
-    return Population(counts, kind=first.kind)

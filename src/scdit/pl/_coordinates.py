@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 from sklearn.decomposition import PCA
 
-from scdit.pl._cells import together
 from scdit.tl._features import fit_features
 from scdit.tl._joint_metrics import JOINT
 from scdit.tl._population import Population
@@ -28,35 +27,39 @@ def embed(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return coordinates of the cells in `rows` of both sides, (n, 2) each, by modality and joint.
 
-    All real cells and a sample of `training` are fitted on.
+    A sample of `training` is fitted on, and both sides are placed into it alike. Where it is empty, all
+    real cells are fitted on.
     """
     n_training = len(next(iter(training.values()))) if training else 0
     sample = np.sort(np.random.default_rng(seed).permutation(n_training)[:_MOST_FITTED])
-    components = {}
-    for name, (real, made) in cells.items():
-        fitted = together(real, training[name].take(sample)) if training else real
-        space = fit_features(fitted, seed=seed)
-        components[name] = [space.project(fitted), space.project(made.take(rows[1]))]
+    components: dict[str, list[np.ndarray]] = {}
+    for name, sides in cells.items():
+        base = training[name].take(sample) if training else sides[0]
+        space = fit_features(base, seed=seed)
+        shown = [side.take(keep) for side, keep in zip(sides, rows, strict=True)]
+        components[name] = [space.project(part) for part in (base, *shown)]
     if len(cells) > 1:
-        scales = [np.sqrt(real.var(axis=0).sum()) for real, _ in components.values()]
+        scales = [np.sqrt(fitted.var(axis=0).sum()) for fitted, *_ in components.values()]
         joint = [
             np.hstack([x / scale for x, scale in zip(parts, scales, strict=True)])
             for parts in zip(*components.values(), strict=True)
         ]
         rotation = PCA(svd_solver="full").fit(joint[0])
         components[JOINT] = [rotation.transform(x) for x in joint]
-    place = _umap if basis == "umap" else _first_two
-    points = {name: place(fitted, made, seed) for name, (fitted, made) in components.items()}
-    # real cells are the first of those that were fitted on
-    return {name: (fitted[rows[0]], made) for name, (fitted, made) in points.items()}
+    points = {}
+    for name, (fitted, real, made) in components.items():
+        if basis == "pca":
+            points[name] = real[:, :2], made[:, :2]
+            continue
+        own, placed = _umap(fitted, np.concatenate([real, made]) if training else made, seed)
+        # real cells that were fitted on have their places
+        points[name] = (
+            (placed[: len(real)], placed[len(real) :]) if training else (own[rows[0]], placed)
+        )
+    return points
 
 
-def _first_two(fitted: np.ndarray, made: np.ndarray, _: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first two components."""
-    return fitted[:, :2], made[:, :2]
-
-
-def _umap(fitted: np.ndarray, made: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _umap(fitted: np.ndarray, others: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Fit UMAP on components of real cells, and place others into it."""
     # importing it takes seconds, and warns that TensorFlow is missing, which nothing here needs
     with warnings.catch_warnings():
@@ -64,4 +67,4 @@ def _umap(fitted: np.ndarray, made: np.ndarray, seed: int) -> tuple[np.ndarray, 
         from umap import UMAP  # type: ignore[import-untyped]
 
     mapper = UMAP(n_neighbors=min(15, len(fitted) - 1), random_state=seed, n_jobs=1).fit(fitted)
-    return mapper.embedding_, mapper.transform(made)
+    return mapper.embedding_, mapper.transform(others)

@@ -62,8 +62,9 @@ def embedding(
         the colours in ``real.uns`` where scanpy has left some. Else up to 8 labels have colours that
         colour-blind readers tell apart, and more have those of scanpy.
     reference
-        The training cells, if `real` are held-out cells: the embedding is then fitted on both (on up
-        to 5,000 of `reference`). UMAP that is fitted on few cells draws all others as rings.
+        The training cells, if `real` are held-out cells: the embedding is then fitted on them (up to
+        5,000), and both sides are placed into it alike. Otherwise it is fitted on `real`, and UMAP
+        places generated cells near the edges of clusters, however good they are.
     basis
         ``"umap"`` of 30 principal components, or the first two ``"pca"`` components.
     layer

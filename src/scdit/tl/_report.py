@@ -125,9 +125,9 @@ def report(
         title="Generated cells against real cells",
         summary=_summary(sides),
         verdict=verdict_box(evaluation),
-        fitted="Fitted on the real cells only."
+        fitted="Fitted on the real cells, so that others are placed near the edges of clusters."
         if reference is None
-        else "Fitted on training cells and the held-out real cells.",
+        else "Fitted on the training cells.",
         provenance=_provenance(record),
         evaluation=figure(
             "How far every metric is from its floor", lambda: pl.evaluation(evaluation)

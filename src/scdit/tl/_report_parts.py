@@ -73,8 +73,9 @@ def _sentence(row: Mapping[str, Any]) -> str:
     if "modality" in row:
         words = f"{html.escape(str(row['modality']))}: {words}"
     spread = "" if pd.isna(row.get("sd")) else f" ± {row['sd']:.2g}"
-    steps = "" if np.isnan(row["steps"]) else f": {row['steps']:.1f} steps worse"
-    return f"{words} {row['value']:.2f}{spread}, floor {row['floor']:.2f}{steps}"
+    how = "worse" if row["steps"] > 0 else "better"
+    steps = "" if np.isnan(row["steps"]) else f": {abs(row['steps']):.1f} steps {how}"
+    return f"{words}: {row['value']:.2f}{spread}, floor {row['floor']:.2f}{steps}"
 
 
 def metric_table(evaluation: pd.DataFrame) -> str:
