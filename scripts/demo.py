@@ -130,10 +130,11 @@ def main() -> None:
     new.write_h5ad(args.out / "generated.h5ad", compression="gzip")
 
     print("Drawing")
-    real = ad.concat([train, test])
     figures = {
         "training": lambda: scdit.pl.training(model),
-        "embedding": lambda: scdit.pl.embedding(real, new, args.labels, rng=args.seed),
+        "embedding": lambda: scdit.pl.embedding(
+            test, new, args.labels, reference=train, rng=args.seed
+        ),
         "gene_statistics": lambda: scdit.pl.gene_statistics(test, new),
     }
     for name, draw in figures.items():
