@@ -95,7 +95,7 @@ def describe_returns(app, what, name, obj, options, lines):
         end = next((j - 1 for j in range(i + 3, len(lines)) if set(lines[j]) == {"-"}), len(lines))
         body = lines[i + 2 : end]
         if not body[1:] or not body[1].startswith(" "):
-            lines[i + 2 : end] = [":", *(f"    {line}" for line in body)]
+            lines[i + 2 : end] = [":", *(f"    {line}".rstrip() for line in body), ""]
         return
 
 

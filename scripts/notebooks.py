@@ -25,7 +25,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SMALL = {
     "MAX_EPOCHS": 2,
     "N_CELLS": 300,
-    "N_NEW": 200,
+    "N_NEW": 600,  # more than one batch, so that there can be shards
     "N_DRAWS": 2,
     "N_REPEATS": 1,
     "DDPM_STEPS": [2, 3],

@@ -25,6 +25,10 @@ def time_grid(n_steps: int, schedule: Schedule, spacing: str = "uniform") -> Ten
         t = u^2, each finer near the data than the one before; ``"logsnr"`` is uniform in
         log(alpha / sigma), with the end points added.
 
+    Returns
+    -------
+    Times, float64, shape (n_steps + 1,).
+
     Raises
     ------
     ValueError

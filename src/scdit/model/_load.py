@@ -65,6 +65,10 @@ class LoadMixin:
             Whether to read files that can run code when they are read: those of scdit 0.1.0.dev0.
             Only allow it if you trust whoever made the file.
 
+        Returns
+        -------
+        The model, ready to generate.
+
         Raises
         ------
         ValueError

@@ -45,6 +45,10 @@ def c2st(
     seed
         Of the folds and the forest.
 
+    Returns
+    -------
+    The AUC, 0 to 1.
+
     Raises
     ------
     TypeError

@@ -34,6 +34,10 @@ def mmd(
         The values of b, positive, in squared units of the data. By default 1/4, 1/2, 1, 2 and 4
         times the median squared distance between real cells.
 
+    Returns
+    -------
+    The squared discrepancy; below 0 by chance where there is none.
+
     Raises
     ------
     TypeError
@@ -108,6 +112,10 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
     real, generated
         Shapes (n, d) and (m, d), with n, m >= 2.
 
+    Returns
+    -------
+    The distance, at least 0.
+
     Raises
     ------
     TypeError
@@ -152,6 +160,10 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: float = 2) -> flo
     p
         Order of the distance, 1 to 100.
 
+    Returns
+    -------
+    The distance, at least 0.
+
     Raises
     ------
     TypeError
@@ -193,6 +205,10 @@ def sliced_wasserstein(
         Number of directions, uniform on the sphere, 1 to 10,000.
     seed
         Of the directions.
+
+    Returns
+    -------
+    The distance, at least 0.
 
     Raises
     ------

@@ -51,6 +51,10 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
     k
         Neighbours that set the radius of a ball.
 
+    Returns
+    -------
+    The five numbers, as attributes.
+
     Raises
     ------
     TypeError
@@ -107,6 +111,10 @@ def memorization(
     ----------
     held_out, generated, training
         Shapes (n, d), (m, d) and (l, d).
+
+    Returns
+    -------
+    The two numbers, as attributes.
 
     Raises
     ------
