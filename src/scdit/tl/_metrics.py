@@ -213,7 +213,7 @@ _TABLE: tuple[Metric[Comparison], ...] = (
     # memorisation
     Metric("memorization_ratio", "distance to training cells",
            "Distance to the nearest training cell, over that of held-out "
-           "cells; well below its floor, about 0.96: copies",
+           "cells; well below its floor, 0.96 to 0.99: copies",
            lambda c: c.memorization.ratio, "closer", 1),
     Metric("near_duplicates", "cells very near a training cell",
            "Share nearer to a training cell than 95% of held-out cells are",
