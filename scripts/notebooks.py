@@ -28,6 +28,7 @@ SMALL = {
     "N_NEW": 600,  # more than one batch, so that there can be shards
     "N_DRAWS": 2,
     "N_REPEATS": 1,
+    "REPEATS": 2,
     "DDPM_STEPS": [2, 3],
 }
 

@@ -15,6 +15,8 @@ from .test_pages import given  # noqa: F401
 OTHER_CELLS = {
     "SCDiT.predict_modality",
     "SCDiT.setup_mudata",
+    "pl.power",
+    "tl.power",
 }
 MODULES = ("tl", "pl", "datasets", "diffusion")
 TASKS = (
