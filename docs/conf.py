@@ -59,7 +59,7 @@ if "READTHEDOCS" in os.environ:
             "torch": "docs.pytorch.org/docs/stable",
         }.items()
     }
-_OTHERS = "anndata|annbatch|collections|matplotlib|mudata|numpy|os|pandas|pathlib|scanpy|scipy|scvi|sparse|torch|typing"
+_OTHERS = "anndata|annbatch|collections|joblib|matplotlib|mudata|numpy|os|pandas|pathlib|scanpy|scipy|scvi|sparse|torch|typing"
 nitpick_ignore_regex = [
     (r"py:.*", rf"({_OTHERS})\..*"),
     (r"py:(class|data)", r"Ellipsis|MuData|Tensor"),
