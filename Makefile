@@ -1,6 +1,7 @@
 # make demo    train on real cells, generate 5,000, compare       make demo DATA=my.h5ad LABELS=cell_type
 # make test    the tests                                          make test ARGS="-k sampler -x"
-# Also: install, lint, format, types, docs, notebooks, dist, clean.
+# make notebooks  the tutorials with small numbers, as a check   make notebooks ARGS="--write trust" renews outputs
+# Also: install, lint, format, types, docs, dist, clean.
 #
 # PYTHON  the interpreter the environment is made from (3.11 or newer)
 # TORCH   the torch requirement, installed first: a CPU wheel of your own satisfies the package's requirement
@@ -44,7 +45,7 @@ docs: $(VENV)/.installed-doc
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 notebooks: $(VENV)/.installed-doc
-	$(BIN)/jupyter-execute --inplace notebooks/*.ipynb
+	$(BIN)/python scripts/notebooks.py $(ARGS)
 
 dist: $(VENV)/.installed-release
 	rm -rf dist

@@ -1,4 +1,11 @@
+import os
 from importlib.metadata import version as installed_version
+
+import anndata
+import matplotlib.axes
+import mudata
+import numpy as np
+import pandas as pd
 
 from scdit.tl._challenge import CHALLENGE
 from scdit.tl._effect_metrics import EFFECT_METRICS
@@ -32,10 +39,81 @@ typehints_defaults = "comma"
 # a "None" after examples would break their heading
 typehints_document_rtype_none = False
 
+# Every name that the pages refer to must exist; those of other packages are links where their
+# indices can be read, which needs the network
+nitpicky = True
+if "READTHEDOCS" in os.environ:
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        name: (f"https://{address}/", None)
+        for name, address in {
+            "anndata": "anndata.readthedocs.io/en/stable",
+            "matplotlib": "matplotlib.org/stable",
+            "mudata": "mudata.readthedocs.io/stable",
+            "numpy": "numpy.org/doc/stable",
+            "pandas": "pandas.pydata.org/docs",
+            "python": "docs.python.org/3",
+            "scanpy": "scanpy.readthedocs.io/en/stable",
+            "scipy": "docs.scipy.org/doc/scipy",
+            "scvi": "docs.scvi-tools.org/en/stable",
+            "torch": "docs.pytorch.org/docs/stable",
+        }.items()
+    }
+_OTHERS = "anndata|annbatch|collections|joblib|matplotlib|mudata|numpy|os|pandas|pathlib|scanpy|scipy|scvi|sparse|torch|typing"
+nitpick_ignore_regex = [
+    (r"py:.*", rf"({_OTHERS})\..*"),
+    (r"py:(class|data)", r"Ellipsis|MuData|Tensor"),
+    # private classes, which are described where they are returned
+    (r"py:class", r"scdit\..*\._.*"),
+]
+# the names that other packages document, which are not those of the modules that define the classes
+_PUBLIC = {
+    anndata.AnnData: "anndata.AnnData",
+    matplotlib.axes.Axes: "matplotlib.axes.Axes",
+    mudata.MuData: "mudata.MuData",
+    np.random.Generator: "numpy.random.Generator",
+    np.random.SeedSequence: "numpy.random.SeedSequence",
+    pd.DataFrame: "pandas.DataFrame",
+    pd.Series: "pandas.Series",
+}
+
+
+def typehints_formatter(annotation, config):
+    """A link to a class by its public name; None for the default."""
+    try:
+        name = _PUBLIC.get(annotation)
+    except TypeError:  # a hint that has no hash
+        return None
+    return None if name is None else f":class:`~{name}`"
+
+
+def describe_returns(app, what, name, obj, options, lines):
+    """Let a "Returns" section of plain sentences be a description, where numpydoc expects a type."""
+    for i in range(len(lines) - 2):
+        if lines[i : i + 2] != ["Returns", "-------"]:
+            continue
+        end = next((j - 1 for j in range(i + 3, len(lines)) if set(lines[j]) == {"-"}), len(lines))
+        body = lines[i + 2 : end]
+        if not body[1:] or not body[1].startswith(" "):
+            lines[i + 2 : end] = [":", *(f"    {line}".rstrip() for line in body), ""]
+        return
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", describe_returns, priority=100)  # before napoleon
+
+
+suppress_warnings = ["config.cache"]  # of functions among the settings
+
 # Notebooks are committed with their outputs
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "substitution"]
 myst_heading_anchors = 3
+myst_html_meta = {
+    "description lang=en": "Generate single cells with a diffusion transformer: a scvi-tools model for "
+    "AnnData and MuData."
+}
 
 
 def metrics_table(metrics):
@@ -54,6 +132,8 @@ myst_substitutions = {
 html_theme = "sphinx_book_theme"
 html_title = "scdit"
 html_static_path = ["_static"]
-html_css_files = ["cards.css"]
+html_css_files = ["scdit.css"]
+html_logo = "_static/logo.svg"
+html_favicon = "_static/favicon.svg"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -120,7 +120,7 @@ def main() -> None:
         raise SystemExit(f"demo: {error}") from error
     model = scdit.SCDiT(train)
     model.train()
-    new = model.generate(n=args.n, sampler="ddim", n_steps=50, rng=args.seed)
+    new = model.generate(n=args.n, rng=args.seed)
 
     print("Comparing with held-out cells")
     args.out.mkdir(parents=True, exist_ok=True)
@@ -130,10 +130,11 @@ def main() -> None:
     new.write_h5ad(args.out / "generated.h5ad", compression="gzip")
 
     print("Drawing")
-    real = ad.concat([train, test])
     figures = {
         "training": lambda: scdit.pl.training(model),
-        "embedding": lambda: scdit.pl.embedding(real, new, args.labels, rng=args.seed),
+        "embedding": lambda: scdit.pl.embedding(
+            test, new, args.labels, reference=train, rng=args.seed
+        ),
         "gene_statistics": lambda: scdit.pl.gene_statistics(test, new),
     }
     for name, draw in figures.items():

@@ -53,7 +53,9 @@ def small(monkeypatch, tmp_path):
     from sklearn.ensemble import RandomForestClassifier
 
     import scdit
-    from scdit.pl._embedding import _embed as embed
+
+    def first_two(fitted, others, _):
+        return fitted[:, :2], others[:, :2]
 
     train, generate = scdit.SCDiT.train, scdit.SCDiT.generate
 
@@ -68,11 +70,8 @@ def small(monkeypatch, tmp_path):
     def small_forest(_, **kwargs):
         return RandomForestClassifier(5, random_state=kwargs["random_state"])
 
-    def without_umap(cells, _, seed):
-        return embed(cells, "pca", seed=seed)
-
     monkeypatch.setattr("scdit.tl._classifiers.RandomForestClassifier", small_forest)
-    monkeypatch.setattr("scdit.pl._embedding._embed", without_umap)
+    monkeypatch.setattr("scdit.pl._coordinates._umap", first_two)
     monkeypatch.setattr(scdit.SCDiT, "train", train_shortly)
     monkeypatch.setattr(scdit.SCDiT, "generate", generate_few)
     monkeypatch.setattr(scdit.datasets, "pbmc68k", lambda: make_cells(0))

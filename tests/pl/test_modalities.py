@@ -8,7 +8,7 @@ import pytest
 import scdit
 from scdit.tl._mudata import make_mudata
 
-REAL, MADE = (scdit.datasets.synthetic_citeseq(n, rng=n, n_genes=80) for n in (150, 100))
+REAL, MADE = (scdit.datasets.synthetic_citeseq(150, rng=seed, n_genes=80) for seed in (150, 100))
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +32,9 @@ def test_embedding_of_each_modality_and_of_all_together():
     assert [ax.get_title() for ax in axes] == [
         f"{row}: {panel}"
         for row in ("rna", "prot", "joint")
-        for panel in ("origin", "real: cell_type", "generated: cell_type")
+        for panel in ("origin, 150 cells each", "real: cell_type", "generated: cell_type")
     ]
-    assert {n_points(ax) for ax in axes} == {250}
+    assert {n_points(ax) for ax in axes} == {300}
     assert [text.get_text() for text in axes[-1].get_legend().get_texts()] == [
         "B", "NK", "T", "monocyte",
     ]  # fmt: skip
@@ -193,4 +193,8 @@ def test_evaluation_names_the_modality():
         group="all", floor=1.0, better="lower", ideal=0.0, n=60, note=""
     )
     names = [text.get_text() for text in scdit.pl.evaluation(table).get_yticklabels()]
-    assert names == ["rna: mmd", "prot: mmd", "joint: cca"]
+    assert names == [
+        "rna: distance of the cells (MMD²)",
+        "prot: distance of the cells (MMD²)",
+        "joint: modalities fit together",
+    ]

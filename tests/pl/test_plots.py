@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgba
 
 import scdit
@@ -34,7 +35,11 @@ def table() -> pd.DataFrame:
         ("frechet", "B", 1.0, 1.0, "lower"),
     ]
     columns = ["metric", "group", "value", "floor", "better"]
-    return pd.DataFrame(rows, columns=columns).assign(ideal=0.0, n=60, note="")
+    ideal = {"coverage": 1, "c2st_rf_pca": 0.5, "pc_sd_ratio": 1, "memorization_ratio": 1}
+    table = pd.DataFrame(rows, columns=columns).assign(n=60, note="")
+    table["ideal"] = table["metric"].map(ideal).fillna(0.0)
+    table.loc[table["value"].isna(), "note"] = "too few cells"
+    return table
 
 
 def n_points(ax) -> int:
@@ -51,21 +56,66 @@ def n_points(ax) -> int:
 )
 def test_embedding(pair, basis):
     axes = scdit.pl.embedding(*pair, "cell_type", basis=basis)
-    assert [ax.get_title() for ax in axes] == ["origin", "real: cell_type", "generated: cell_type"]
+    assert [ax.get_title() for ax in axes] == [
+        "origin, 60 cells each",
+        "real: cell_type",
+        "generated: cell_type",
+    ]
     # all cells stand in each panel, beside the empty dots of the legend
     assert [n_points(ax) for ax in axes] == [120, 120, 120]
     labels = [text.get_text() for text in axes[-1].get_legend().get_texts()]
     assert labels == ["B", "NK", "T"]
 
 
+def places(ax) -> set:
+    """Rounded coordinates of what a panel shows in colour."""
+    return {tuple(xy) for xy in ax.collections[1].get_offsets().data.round(2)}
+
+
 def test_embedding_is_shaped_by_real_cells_alone(pair):
     real, generated = pair
     first = scdit.pl.embedding(real, generated, "cell_type", basis="pca")
     second = scdit.pl.embedding(real, generated[:5].copy(), "cell_type", basis="pca")
-    places = [
-        np.sort(axes[1].collections[1].get_offsets().data, axis=0) for axes in (first, second)
+    assert len(places(second[1])) == 5
+    for shown, among in zip(second[1:], first[1:], strict=True):
+        assert places(shown) < places(among)
+
+
+def test_embedding_draws_equal_numbers_with_their_colors(pair):
+    real, generated = pair
+    real.uns["cell_type_colors"] = ["#ff0000", "#00ff00", "#0000ff"]
+    real.obs["size"] = np.arange(real.n_obs) + 0.5
+    generated.obs["size"] = 0.5
+    few = generated[:20].copy()
+    axes = scdit.pl.embedding(real, few, "cell_type", basis="pca")
+    assert [n_points(ax) for ax in axes] == [40, 40, 40]
+    assert axes[0].get_title() == "origin, 20 cells each"
+    everything = scdit.pl.embedding(real, generated, "cell_type", basis="pca")
+    shades = [
+        {
+            tuple(xy): tuple(shade)
+            for xy, shade in zip(
+                ax.collections[1].get_offsets().data.round(2),
+                ax.collections[1].get_facecolors(),
+                strict=True,
+            )
+        }
+        for ax in (axes[1], everything[1])
     ]
-    np.testing.assert_allclose(*places)
+    assert shades[0].items() <= shades[1].items()
+
+
+def test_embedding_is_fitted_on_training_cells_alone(pair):
+    """If they are given: both sides are then placed alike."""
+    real, generated = pair
+    held_out, training = real[:20].copy(), real[20:].copy()
+    few = generated[:20].copy()
+    axes = scdit.pl.embedding(held_out, few, "cell_type", basis="pca", reference=training)
+    swapped = scdit.pl.embedding(few, held_out, "cell_type", basis="pca", reference=training)
+    assert places(axes[1]) == places(swapped[2])
+    assert places(axes[2]) == places(swapped[1])
+    as_fitted = scdit.pl.embedding(training, few, "cell_type", basis="pca")
+    assert places(axes[2]) == places(as_fitted[2])
 
 
 def test_embedding_takes_scanpy_colors_and_axes(pair):
@@ -101,6 +151,19 @@ def test_gene_statistics_of_equal_cells_lie_on_the_line(pair):
         assert "r = 1.000" in ax.texts[0].get_text()
 
 
+def test_gene_plots_compare_equal_numbers(pair):
+    """All cells of the smaller side, and a sample of the larger one."""
+    real, generated = pair
+    few = generated[:30].copy()
+    ax = scdit.pl.gene_statistics(real, few)[2]
+    zeros = ax.collections[0].get_offsets()
+    # fractions of 30 cells on both sides, although there are 60 real ones
+    np.testing.assert_allclose(zeros * 30, np.rint(zeros * 30), atol=1e-6)
+    assert ax.get_xlabel() == "real (30 cells)"
+    first, _ = scdit.pl.correlation(real, few, n_genes=20)
+    assert first.get_title() == "real, 30 cells"
+
+
 def test_correlation_panels_share_genes_and_scale(pair):
     real, _ = pair
     first, second = scdit.pl.correlation(real, real[::-1].copy(), n_genes=20)
@@ -110,15 +173,34 @@ def test_correlation_panels_share_genes_and_scale(pair):
     assert images[0].get_clim() == images[1].get_clim()
 
 
-def test_evaluation_shows_how_many_times_worse(table):
+def marks(ax) -> list[float]:
+    """Steps of the metrics that have a mark, from top to bottom."""
+    dots = [c for c in ax.collections if isinstance(c, PathCollection) and len(c.get_offsets())]
+    return [float(c.get_offsets()[0, 0]) for c in dots]
+
+
+def test_evaluation_shows_how_many_steps_worse(table):
     ax = scdit.pl.evaluation(table)
     names = [text.get_text() for text in ax.get_yticklabels()]
-    assert names[:6] == ["frechet", "coverage", "c2st_rf_pca", "pc_sd_ratio", "mmd", "w2"]
-    ratios = ax.collections[-1].get_offsets()[:, 0].filled(np.nan)
-    # copies, infinitely worse, stand at the edge
-    np.testing.assert_allclose(ratios, [4, 2, 1, 1.25, np.nan, 0.5, 32, 32])
-    # the metric without a ratio has its numbers
-    assert "-0.01" in [text.get_text() for text in ax.texts]
+    assert len(names) == 9
+    assert names[2] == "can a forest tell? components (AUC)"
+    factor = np.log(4) / np.log(1.25)
+    # w2 of half the floor is to the left; what is beyond the edge stands at it
+    expected = [factor, 8, 0, 4, np.log(0.5) / np.log(1.25), 8, 8]
+    np.testing.assert_allclose(marks(ax), expected)
+    texts = [text.get_text() for text in ax.texts]
+    # each row without a mark says why, and has its numbers if there are any
+    assert "no factor: value or floor is not above 0" in texts
+    assert "-0.01" in texts
+    assert "too few cells" in texts
+
+
+def test_evaluation_of_draws_has_error_bars(table):
+    before = len(scdit.pl.evaluation(table).collections)
+    ax = scdit.pl.evaluation(table.assign(sd=[0.5, 0.05] + 8 * [np.nan]))
+    assert len(ax.collections) == before + 2
+    ends = ax.collections[2].get_segments()[0][:, 0]
+    np.testing.assert_allclose(ends, np.log([3.5, 4.5]) / np.log(1.25))
 
 
 def test_evaluation_of_a_label(table):
@@ -143,7 +225,7 @@ def test_training_draws_a_panel_for_each_phase():
     model = Model()
     model.history = history
     axes = scdit.pl.training(model)
-    assert [ax.get_title() for ax in axes] == ["codec loss", "denoiser loss"]
+    assert [ax.get_title() for ax in axes] == ["phase 1: codec loss", "phase 2: denoiser loss"]
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == [
         "train",
         "validation",

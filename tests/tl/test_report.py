@@ -28,6 +28,32 @@ def test_the_page_stands_alone(page):
     assert not re.search(r"<script|<link|https?://", page)
 
 
+def test_the_verdict_is_on_top(train, test, fresh, tmp_path):
+    draws = [fresh, fresh[::-1].copy()]
+    table = scdit.tl.evaluate(
+        test, draws, reference=train, metrics=["c2st_lr_genes", "correlation_error"]
+    )
+    path = scdit.tl.report(
+        test, fresh, tmp_path / "report.html", reference=train, evaluation=table, basis="pca"
+    )
+    text = path.read_text(encoding="utf-8")
+    box = text[text.index('<div class="verdict') : text.index("At a glance")]
+    assert "indistinguishable" in box or "close" in box
+    assert "can a regression tell? genes (AUC)" in box
+    assert "±" in box
+    assert "Fitted on the training cells." in text
+
+
+def test_without_a_classifier_there_is_no_verdict(page):
+    assert "No verdict" in page
+
+
+def test_tables_scroll(page):
+    """Each table stands in a box of its own, which is as wide as the page."""
+    assert page.count("<table") == page.count('<div class="wide"><table')
+    assert '<abbr title="Slope of' in page
+
+
 def test_the_page_shows_table_labels_and_provenance(page):
     assert "Unbiased squared maximum mean discrepancy" in page
     assert "Each label" in page

@@ -17,7 +17,7 @@ from scdit.codec.calibration import DecodedCells
 
 
 class CountAssay(nn.Module):
-    """Counts that a :class:`CountEncoder` reads, with the score of their total as the depth.
+    """Counts that a ``CountEncoder`` reads, with the score of their total as the depth.
 
     Counts above a feature's cap are treated as the cap, in the total as well.
 
@@ -93,7 +93,7 @@ class CountAssay(nn.Module):
         return self.encoder.hide(self.capped(counts))
 
     def depth(self, counts: Tensor) -> Tensor:
-        """Score (cells, 1) of the total of counts (cells, features), see :class:`LibraryScores`."""
+        """Score (cells, 1) of the total of counts (cells, features), see ``LibraryScores``."""
         library = self.capped(counts).sum(1, keepdim=True)
         return self.library_scores(library.clamp_min(1).log())
 
@@ -102,7 +102,7 @@ class CountAssay(nn.Module):
         return self.encoder.components(counts)
 
     def evidence(self, components: Tensor, depth: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (cells, n_latent), see :class:`CountEncoder`."""
+        """Mean and standard deviation (cells, n_latent), see ``CountEncoder``."""
         return self.encoder(components, depth)
 
     def depth_of_size(self, library_size: Tensor) -> Tensor:

@@ -114,7 +114,7 @@ class CountEncoder(nn.Module):
         scores
             Of the components, (cells, n_pcs).
         library_score
-            Scores (cells, 1) that :class:`LibraryScores` has of the library sizes.
+            Scores (cells, 1) that ``LibraryScores`` has of the library sizes.
         """
         inputs = torch.cat([scores, library_score.clamp(-FAR_DEPTH, FAR_DEPTH)], dim=1)
         shift, log_sd = self.head(self.hidden(inputs)).chunk(2, dim=1)

@@ -18,12 +18,12 @@ class ConditionPrior(ConditionTerms):
     borders between labels. With the conditions in the prior, as in a conditional variational
     autoencoder (Sohn et al. 2015), the states of a label's cells are states of that label.
 
-    Means and log standard deviations are :class:`ConditionTerms`, and begin at N(0, I).
+    Means and log standard deviations are :class:`scdit.nn.ConditionTerms`, and begin at N(0, I).
 
     Parameters
     ----------
     n_categories
-        Number of categories of each condition, by name; :data:`CONTINUOUS` for a number.
+        Number of categories of each condition, by name; ``CONTINUOUS`` for a number.
     n_latent
         Dimension of the latent space.
     """
@@ -32,7 +32,7 @@ class ConditionPrior(ConditionTerms):
         super().__init__(n_categories, 2 * n_latent)
 
     def forward(self, codes: Mapping[str, Tensor] | None, n_cells: int) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation, each (cells, n_latent); see :meth:`ConditionTerms.total`."""
+        """Mean and standard deviation, each (cells, n_latent); see :meth:`scdit.nn.ConditionTerms.total`."""
         mean, log_sd = self.total(codes, n_cells).chunk(2, dim=1)
         return mean, log_sd.clamp(*_LOG_SD).exp()
 

@@ -27,7 +27,7 @@ SparseCounts: TypeAlias = sp.spmatrix | np.ndarray
 
 @dataclass(frozen=True)
 class Given:
-    """Uniform numbers (cells, n) that were drawn already, as :data:`Uniform` gives them."""
+    """Uniform numbers (cells, n) that were drawn already, as ``Uniform`` gives them."""
 
     numbers: Tensor
 
@@ -74,7 +74,7 @@ class Codec(Protocol):
     """
 
     phases: Mapping[str, Phase]  # of its training, in order; the last is the denoiser's
-    sampler: str  # that suits its states, by its name in :data:`scdit.diffusion.SAMPLERS`
+    sampler: str  # that suits its states, by its name in ``SAMPLERS``
     n_state: int
     conditions_on_library: (
         bool  # the library size is told to the denoiser, and no part of the state

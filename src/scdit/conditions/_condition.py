@@ -47,7 +47,7 @@ class Category:
         return len(self.categories)
 
     def encode(self, names: Sequence[object]) -> np.ndarray:
-        """Codes of category names, int64; without a category, :data:`scdit.nn.DROPPED`.
+        """Codes of category names, int64; without a category, ``DROPPED``.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Category:
         return np.append(codes, DROPPED)[which].astype(np.int64)
 
     def find(self, names: Sequence[object]) -> np.ndarray:
-        """Codes of distinct names, :data:`scdit.nn.DROPPED` where a name is unknown.
+        """Codes of distinct names, ``DROPPED`` where a name is unknown.
 
         Numbers may be given as text, and text that is a number as a number: ``1``, ``1.0`` and ``"1"``
         are the same category.

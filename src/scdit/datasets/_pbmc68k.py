@@ -19,6 +19,11 @@ def pbmc68k() -> AnnData:
     Returns
     -------
     AnnData with counts in ``X`` (CSR, float32) and the ten cell types in ``obs["bulk_labels"]``.
+
+    Examples
+    --------
+    >>> adata = scdit.datasets.pbmc68k()
+    >>> scdit.SCDiT.setup_anndata(adata, labels_key="bulk_labels")
     """
     reduced = sc.datasets.pbmc68k_reduced()
     counts = reduced.raw.X.expm1().multiply(reduced.obs["n_counts"].to_numpy()[:, None] / 1e4)

@@ -108,6 +108,11 @@ def synthetic_multiome(
     ------
     ValueError
         If a number is out of range, or `rng` is no seed.
+
+    Examples
+    --------
+    >>> mdata = scdit.datasets.synthetic_multiome(300, rng=0)
+    >>> mdata["atac"].var_names[0]
     """
     n_genes = check_int("n_genes", n_genes, 20)
     n_peaks = check_int("n_peaks", n_peaks, 20)

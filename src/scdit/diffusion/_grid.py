@@ -25,11 +25,19 @@ def time_grid(n_steps: int, schedule: Schedule, spacing: str = "uniform") -> Ten
         t = u^2, each finer near the data than the one before; ``"logsnr"`` is uniform in
         log(alpha / sigma), with the end points added.
 
+    Returns
+    -------
+    Times, float64, shape (n_steps + 1,).
+
     Raises
     ------
     ValueError
         If `n_steps` is below one or above the number of steps of a discrete schedule, or
         `spacing` is unknown.
+
+    Examples
+    --------
+    >>> scdit.diffusion.time_grid(4, scdit.diffusion.SCHEDULES["cosine"])
     """
     if n_steps < 1:
         raise ValueError(f"n_steps must be at least 1, got {n_steps}")

@@ -15,7 +15,7 @@ def target(kind: str, x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:
     Parameters
     ----------
     kind
-        One of :data:`PREDICTIONS`.
+        One of ``PREDICTIONS``.
     x0, eps
         Data and noise, (cells, dims).
     c
@@ -58,7 +58,7 @@ def convert(kind: str, output: Tensor, x_t: Tensor, c: Coefficients) -> tuple[Te
     Parameters
     ----------
     kind
-        One of :data:`PREDICTIONS`.
+        One of ``PREDICTIONS``.
     output, x_t
         The network's output and input, (cells, dims).
     c

@@ -1,6 +1,6 @@
 """From noise to data: pure functions over a denoiser.
 
-A new sampler is one function with the signature of :func:`ddim`, one entry of :data:`SAMPLERS` and
+A new sampler is one function with the signature of :func:`ddim`, one entry of ``SAMPLERS`` and
 one test against the Gaussian oracle. The time grid is float64 on the CPU, the state keeps its dtype.
 """
 
@@ -191,7 +191,12 @@ SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {
 
 
 def sampler_names() -> list[str]:
-    """Names that ``sampler=`` takes."""
+    """Names that ``sampler=`` takes.
+
+    Examples
+    --------
+    >>> scdit.diffusion.sampler_names()
+    """
     return sorted(SAMPLERS)
 
 
@@ -209,7 +214,7 @@ def sampling_path(
     Parameters
     ----------
     name
-        Key of :data:`SAMPLERS`.
+        Key of ``SAMPLERS``.
     denoise
         The denoiser: ``(x0, eps)`` for a state and a time.
     x

@@ -50,7 +50,7 @@ class Schedule:
     Parameters
     ----------
     name
-        Key of :data:`SCHEDULES`.
+        Key of ``SCHEDULES``.
     alpha_sigma
         Maps times in [0, 1], any shape, to ``alpha, sigma, d_alpha, d_sigma`` of that shape.
     variance_preserving
@@ -58,6 +58,11 @@ class Schedule:
     n_discrete
         Number of steps of a discrete schedule, whose times are multiples of ``1 / n_discrete``;
         None for a continuous one.
+
+    Examples
+    --------
+    >>> schedule = scdit.diffusion.SCHEDULES["cosine"]
+    >>> schedule(torch.tensor(0.5)).alpha
     """
 
     name: str

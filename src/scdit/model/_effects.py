@@ -111,7 +111,7 @@ def read_effects(
     Parameters
     ----------
     request
-        See :data:`EffectsRequest`.
+        See ``EffectsRequest``.
     conditions
         The registered conditions.
     genes

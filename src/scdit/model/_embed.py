@@ -63,6 +63,10 @@ class EmbedMixin(CellsMixin):
         ValueError
             If the codec has no latent space, there are no data, training genes are missing, or the
             matrix does not hold counts.
+
+        Examples
+        --------
+        >>> adata.obsm["X_scdit"] = model.get_latent_representation(adata)
         """
         give_mean = check_bool("give_mean", give_mean)
         return_dist = check_bool("return_dist", return_dist)

@@ -191,6 +191,12 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             or a number is far outside the training cells' range. If library sizes are far from those of
             the training cells. If the index of `conditions` cannot name the new cells. If an effect is
             of no cell, or leaves a gene with more than half of all counts.
+
+        Examples
+        --------
+        >>> new = model.generate(1000, rng=0)
+        >>> new = model.generate(labels={"B cells": 50, "NK cells": 5}, rng=0)
+        >>> new = model.generate(50, covariates={"condition": "stim"}, library_size=2000, rng=0)
         """
         times, options = self._sampling_options(sampler, n_steps, spacing, eta, guidance_scale)
         check_int("batch_size", batch_size)

@@ -92,6 +92,13 @@ class InterpolateMixin(SamplingMixin):
         ValueError
             If a condition is unknown, an end has no cells, there are fewer than two steps, or the
             model has the expression codec.
+
+        Examples
+        --------
+        >>> path = model.interpolate(
+        ...     {"cell_type": "HSC"}, {"cell_type": "Erythroid"}, n=20, steps=5
+        ... )
+        >>> path.obs["scdit_weight"]
         """
         if not self.is_trained_:
             raise RuntimeError("this model is not trained: call model.train() first")

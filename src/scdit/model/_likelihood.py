@@ -62,6 +62,10 @@ class LikelihoodMixin(CellsMixin):
             If the model is not trained.
         ValueError
             If the model has the expression codec, or the cells are not like the training cells.
+
+        Examples
+        --------
+        >>> model.get_elbo(train)
         """
         return_mean = check_bool("return_mean", return_mean)
         reconstruction, kl = self._losses("get_elbo", adata, indices, batch_size, rng)
@@ -97,6 +101,10 @@ class LikelihoodMixin(CellsMixin):
             If the model is not trained.
         ValueError
             If the model has the expression codec, or the cells are not like the training cells.
+
+        Examples
+        --------
+        >>> model.get_reconstruction_error(train)
         """
         return_mean = check_bool("return_mean", return_mean)
         loss, _ = self._losses("get_reconstruction_error", adata, indices, batch_size, rng)
@@ -164,6 +172,11 @@ class LikelihoodMixin(CellsMixin):
             If the model is not trained.
         ValueError
             If the model has the expression codec, or the cells are not like the training cells.
+
+        Examples
+        --------
+        >>> parameters = model.get_likelihood_parameters(train)
+        >>> parameters["mean"].shape
         """
         n_samples = check_int("n_samples", n_samples)
         give_mean = check_bool("give_mean", give_mean)
@@ -222,6 +235,10 @@ class LikelihoodMixin(CellsMixin):
         ValueError
             If the model has the expression codec, several batches are named, or the cells are not
             like the training cells.
+
+        Examples
+        --------
+        >>> counts = model.posterior_predictive_sample(train, n_samples=3, rng=0)
         """
         from sparse import COO, GCXS
 

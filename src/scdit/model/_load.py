@@ -65,6 +65,10 @@ class LoadMixin:
             Whether to read files that can run code when they are read: those of scdit 0.1.0.dev0.
             Only allow it if you trust whoever made the file.
 
+        Returns
+        -------
+        The model, ready to generate.
+
         Raises
         ------
         ValueError
@@ -73,6 +77,12 @@ class LoadMixin:
             categories that the model does not know.
         TypeError
             If an argument is of the wrong class.
+
+        Examples
+        --------
+        >>> model.save("model")
+        >>> model = scdit.SCDiT.load("model", adata=False)
+        >>> model.generate(100, rng=0)
         """
         folder = Folder(dir_path, prefix)
         if adata is not None and adata is not False and not isinstance(adata, MuData):

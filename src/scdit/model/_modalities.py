@@ -34,9 +34,9 @@ class Modality:
     Parameters
     ----------
     assay
-        What it measures: one of :data:`ASSAYS`.
+        What it measures: one of ``ASSAYS``.
     name
-        Its name in the user's MuData; for proteins in ``obsm``, :data:`PROTEIN`.
+        Its name in the user's MuData; for proteins in ``obsm``, ``PROTEIN``.
     features
         Names of its features, as the user has them.
     """

@@ -78,6 +78,11 @@ class SamplingMixin(AssaysMixin):
             If the model is not trained.
         ValueError
             As in :meth:`generate`, or if there are fewer steps than frames.
+
+        Examples
+        --------
+        >>> states, obs = model.denoising_path(500, rng=0)
+        >>> states[0].shape  # the noise
         """
         times, options = self._sampling_options(sampler, n_steps)
         check_int("n_frames", n_frames, 2, len(times))

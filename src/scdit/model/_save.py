@@ -83,6 +83,11 @@ class SaveMixin(AssaysMixin):
             would not load, such as data that were normalised after training.
         TypeError
             If an argument is of the wrong class.
+
+        Examples
+        --------
+        >>> model.save("model")
+        >>> again = scdit.SCDiT.load("model", adata=False)
         """
         folder = Folder(dir_path, prefix)
         check_bool("overwrite", overwrite)

@@ -72,6 +72,16 @@ class SetupMixin:
         ValueError
             If the counts are not raw counts, a cell has none, a column has missing values, no
             numbers or as many labels as cells, or gene names occur twice.
+
+        Examples
+        --------
+        >>> scdit.SCDiT.setup_anndata(
+        ...     adata,
+        ...     layer="counts",
+        ...     labels_key="cell_type",
+        ...     batch_key="donor",
+        ...     categorical_covariate_keys=["condition"],
+        ... )
         """
         setup_method_args = cls._get_setup_method_args(**locals())
         check_adata(adata)

@@ -155,6 +155,12 @@ class TrainMixin(AssaysMixin):
         -----
         UserWarning
             If the denoiser's phase is interrupted.
+
+        Examples
+        --------
+        >>> scdit.SCDiT.setup_anndata(adata, labels_key="cell_type")
+        >>> model = scdit.SCDiT(adata)
+        >>> model.train()
         """
         if self.adata is None:
             raise ValueError("this model was loaded without data: load it with adata= to train it")

@@ -228,7 +228,7 @@ class DiffusionMixin(nn.Module):
         times
             Time grid, see :func:`scdit.diffusion.time_grid`.
         sampler, **options
-            Key of :data:`scdit.diffusion.SAMPLERS` and its options.
+            Key of ``SAMPLERS`` and its options.
         guidance_scale
             See :func:`scdit.diffusion.guide`.
         """

@@ -40,11 +40,11 @@ class SCDiTModule(DiffusionMixin, BaseModuleClass):
     n_categories
         Number of categories of each condition, by its name in these batches.
     codec, codec_kwargs
-        Key of :data:`scdit.codec.CODECS`, and what is passed to it.
+        Key of ``CODECS``, and what is passed to it.
     denoiser_kwargs
         Passed to :class:`scdit.nn.DiT`.
     schedule, prediction
-        Keys of :data:`scdit.diffusion.SCHEDULES` and :data:`scdit.diffusion.PREDICTIONS`.
+        Keys of ``SCHEDULES`` and ``PREDICTIONS``.
     condition_dropout
         Probability with which a cell's conditions are dropped in training.
     ema_decay

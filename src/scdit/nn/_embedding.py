@@ -56,7 +56,7 @@ class ConditionEmbedding(nn.Module):
     Parameters
     ----------
     n_categories
-        Number of categories of each condition, by name; :data:`CONTINUOUS` for a continuous one.
+        Number of categories of each condition, by name; ``CONTINUOUS`` for a continuous one.
     width
         Dimension of the embedding.
     """

@@ -19,7 +19,7 @@ class ConditionTerms(nn.Module):
     Parameters
     ----------
     n_categories
-        Number of categories of each condition, by name; :data:`CONTINUOUS` for a number.
+        Number of categories of each condition, by name; ``CONTINUOUS`` for a number.
     n_out
         Length of the vectors.
     """

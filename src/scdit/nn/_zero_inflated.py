@@ -62,7 +62,7 @@ class ZeroInflatedHead(nn.Module):
             Maps estimates (cells, n_state) to shifts (cells, 2 n_state): of logit p, and of m in
             units of s.
         prediction
-            Key of :data:`scdit.diffusion.PREDICTIONS`.
+            Key of ``PREDICTIONS``.
         x_t
             Noisy states (cells, n_state).
         c

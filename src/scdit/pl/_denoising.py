@@ -49,6 +49,11 @@ def denoising(
     ValueError
         If shapes do not fit, values are not finite, there are more than 60 steps, or a label has no
         colour.
+
+    Examples
+    --------
+    >>> states, obs = model.denoising_path(500, rng=0)
+    >>> scdit.pl.denoising(states, obs["cell_type"])
     """
     path = _path(states)
     n_steps, n_cells, _ = path.shape

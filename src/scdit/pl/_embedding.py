@@ -1,10 +1,8 @@
-"""Real and generated cells in one embedding that only the real cells shaped."""
+"""Real and generated cells in one embedding that only real cells shaped."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,20 +12,24 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from mudata import MuData
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
-from sklearn.decomposition import PCA
 
 from scdit._checks import check_choice, check_rng
+from scdit.pl._cells import equal_rows
+from scdit.pl._coordinates import Basis, Cells, embed
 from scdit.pl._style import GENERATED, REAL, check_axes, label_colors, new_axes, point_size
-from scdit.tl._features import fit_features
-from scdit.tl._joint_metrics import JOINT
 from scdit.tl._modal_sides import check_all_sides
 from scdit.tl._modalities import Modalities
-from scdit.tl._population import Population, check_key, read_column, read_labels, read_pair
+from scdit.tl._population import (
+    Population,
+    check_key,
+    read_column,
+    read_labels,
+    read_pair,
+    read_population,
+)
 from scdit.tl._read_modalities import read_modalities
 
 _MAX_LABELS = 20  # a column of more different whole numbers has a colour scale
-Basis = Literal["umap", "pca"]
-Cells = tuple[Population, Population]  # real and generated
 
 
 def embedding(
@@ -35,6 +37,7 @@ def embedding(
     generated: AnnData | MuData,
     color: str | None = None,
     *,
+    reference: AnnData | MuData | None = None,
     basis: Basis = "umap",
     layer: str | None = None,
     axes: Sequence[Axes] | None = None,
@@ -42,9 +45,10 @@ def embedding(
     assays: Mapping[str, str] | None = None,
     protein_expression_obsm_key: str | None = None,
 ) -> np.ndarray:
-    """Draw real and generated cells together, in an embedding fitted on the real ones only.
+    """Draw as many real as generated cells, in an embedding fitted on real cells only.
 
-    Generated cells are placed into the finished embedding: they cannot bend it in their favour.
+    Generated cells are placed into the finished embedding: they cannot bend it in their favour. Of
+    the side with more cells, a random sample is drawn, and all are drawn in random order.
     Of MuData, each modality has an embedding, and so have all together: their components side by
     side, each modality with the same total variance.
 
@@ -55,7 +59,12 @@ def embedding(
     color
         Column of `obs`. Adds a panel of real and one of generated cells. Numbers have a colour
         scale, unless they are whole and of at most 20 values; all else is coloured by label, with
-        the colours in ``real.uns`` where scanpy has left some, else with its palette.
+        the colours in ``real.uns`` where scanpy has left some. Else up to 8 labels have colours that
+        colour-blind readers tell apart, and more have those of scanpy.
+    reference
+        The training cells, if `real` are held-out cells: the embedding is then fitted on them (up to
+        5,000), and both sides are placed into it alike. Otherwise it is fitted on `real`, and UMAP
+        places generated cells near the edges of clusters, however good they are.
     basis
         ``"umap"`` of 30 principal components, or the first two ``"pca"`` components.
     layer
@@ -64,7 +73,7 @@ def embedding(
         One axes without `color`, three with it; as many for each modality of a MuData and for all
         together. Made if None.
     rng
-        Seed or generator, for UMAP and for the order in which cells are drawn.
+        Seed or generator, for UMAP, for the cells that are drawn and for their order.
     assays, protein_expression_obsm_key
         As in :func:`scdit.tl.evaluate`.
 
@@ -82,9 +91,14 @@ def embedding(
     ValueError
         If `basis` is unknown, values are no counts, genes are missing, or the column has missing or
         infinite values, mixed types or more than 102 labels.
+
+    Examples
+    --------
+    >>> axes = scdit.pl.embedding(test, new, "cell_type", reference=train)
+    >>> axes[0].figure.savefig("embedding.pdf", bbox_inches="tight")
     """
-    real, generated, _ = check_all_sides(
-        real, generated, protein_expression_obsm_key=protein_expression_obsm_key
+    real, generated, reference = check_all_sides(
+        real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key
     )
     check_choice("basis", basis, ("umap", "pca"))
     rng = np.random.default_rng(check_rng(rng))
@@ -95,11 +109,18 @@ def embedding(
         n_sections = len(real.mod) + 1
     width = 1 if color is None else 3
     check_axes(n_sections * width, axes)
-    paired = _paired(real, generated, assays) if isinstance(real, MuData) else None
+    paired = _paired(real, generated, reference, assays) if isinstance(real, MuData) else None
     if color is not None:
-        of_sides, add_key = _shades(paired or (real, generated), color)
-    cells = _read(*paired, layer) if paired else {"": read_pair(real, generated, layer=layer)}
-    points = _embed(cells, basis, seed=int(rng.integers(2**31)))
+        of_sides, add_key = _shades(paired[:2] if paired else (real, generated), color)
+    cells, fitted = (
+        _read(*paired, layer) if paired else _read_one(real, generated, reference, layer)
+    )
+    seed = int(rng.integers(2**31))
+    n_real, n_generated = (len(side) for side in next(iter(cells.values())))
+    rows = equal_rows(n_real, n_generated, rng)
+    if color is not None:
+        of_sides = [shades[keep] for shades, keep in zip(of_sides, rows, strict=True)]
+    points = embed(cells, fitted, rows, basis, seed)
     panels = new_axes(
         n_sections * width,
         axes,
@@ -117,7 +138,7 @@ def embedding(
         size = point_size(len(first) + len(second))
         origin = np.repeat([REAL, GENERATED], [len(first), len(second)])
         _dots(row[0], np.concatenate([first, second]), origin, size, rng, alpha=0.75)
-        row[0].set_title(f"{prefix}origin")
+        row[0].set_title(f"{prefix}origin, {len(first):,} cells each")
         _legend(row[0], {"real": REAL, "generated": GENERATED}, below=True)
         if color is not None:
             for ax, name, xy, other, shades in zip(
@@ -137,17 +158,35 @@ def embedding(
 
 
 def _paired(
-    real: MuData, generated: MuData, assays: Mapping[str, str] | None
-) -> tuple[Modalities, Modalities]:
-    """Pair the cells of both sides."""
+    real: MuData,
+    generated: MuData,
+    reference: MuData | None,
+    assays: Mapping[str, str] | None,
+) -> tuple[Modalities, Modalities, Modalities | None]:
+    """Pair the cells of all sides."""
     first = read_modalities(real, "real", assays=assays)
-    return first, read_modalities(generated, "generated", like=first)
+    training = None if reference is None else read_modalities(reference, "reference", like=first)
+    return first, read_modalities(generated, "generated", like=first), training
 
 
-def _read(real: Modalities, generated: Modalities, layer: str | None) -> dict[str, Cells]:
-    """Read the counts of each modality of both sides."""
+def _read(
+    real: Modalities, generated: Modalities, reference: Modalities | None, layer: str | None
+) -> tuple[dict[str, Cells], dict[str, Population]]:
+    """Read the counts of each modality of both sides, and of `reference`, if there is one."""
     first, second = real.populations(layer=layer), generated.populations(real, layer=layer)
-    return {name: (first[name], second[name]) for name in first}
+    training = {} if reference is None else reference.populations(real, layer=layer)
+    return {name: (first[name], second[name]) for name in first}, training
+
+
+def _read_one(
+    real: AnnData, generated: AnnData, reference: AnnData | None, layer: str | None
+) -> tuple[dict[str, Cells], dict[str, Population]]:
+    """Do the same for AnnData objects."""
+    cells = {"": read_pair(real, generated, layer=layer)}
+    if reference is None:
+        return cells, {}
+    genes = list(real.var_names)
+    return cells, {"": read_population(reference, "reference", genes=genes, layer=layer)}
 
 
 def _shades(
@@ -188,36 +227,6 @@ def _are_numbers(columns: Sequence[pd.Series]) -> bool:
         return False
     values = pd.concat(columns, ignore_index=True)
     return bool((values % 1 != 0).any()) or values.nunique() > _MAX_LABELS
-
-
-def _embed(
-    cells: Mapping[str, Cells], basis: Basis, *, seed: int
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return two coordinates for each cell, shapes (n, 2) and (m, 2), of each modality and joint."""
-    components = {}
-    for name, sides in cells.items():
-        space = fit_features(sides[0], seed=seed)
-        components[name] = tuple(space.project(side) for side in sides)
-    if len(cells) > 1:
-        scales = [np.sqrt(real.var(axis=0).sum()) for real, _ in components.values()]
-        joint = [
-            np.hstack([x / scale for x, scale in zip(parts, scales, strict=True)])
-            for parts in zip(*components.values(), strict=True)
-        ]
-        rotation = PCA(svd_solver="full").fit(joint[0])
-        components[JOINT] = tuple(rotation.transform(x) for x in joint)
-    if basis == "pca":
-        return {name: (real[:, :2], made[:, :2]) for name, (real, made) in components.items()}
-    # importing it takes seconds, and warns that TensorFlow is missing, which nothing here needs
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)
-        from umap import UMAP  # type: ignore[import-untyped]
-
-    placed = {}
-    for name, (real, made) in components.items():
-        mapper = UMAP(n_neighbors=min(15, len(real) - 1), random_state=seed, n_jobs=1).fit(real)
-        placed[name] = mapper.embedding_, mapper.transform(made)
-    return placed
 
 
 def _dots(

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from anndata import AnnData
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import LogNorm
 from mudata import MuData
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import squareform
 
 from scdit._checks import check_int
+from scdit.pl._cells import equal_numbers
 from scdit.pl._style import NEUTRAL, check_axes, despine, new_axes
 from scdit.tl._features import N_CORRELATION_GENES, fit_features
 from scdit.tl._genes import agreement, gene_correlations, gene_moments
@@ -33,7 +36,7 @@ def gene_statistics(
     """Draw mean, variance and zero fraction of every gene: generated against real.
 
     Genes of a good generator lie on the identity line. Points are coloured by how many genes
-    lie there.
+    lie there. As many real as generated cells are compared, a sample of the side that has more.
 
     Parameters
     ----------
@@ -58,11 +61,15 @@ def gene_statistics(
         If there is no such layer or modality, or an argument is of the wrong class.
     ValueError
         If values are no counts, genes are missing, or none varies on both sides.
+
+    Examples
+    --------
+    >>> scdit.pl.gene_statistics(test, new)
     """
     check_all_sides(real, generated)
     check_key("layer", layer)
     check_axes(3, axes)
-    sides = read_modality(real, generated, modality, layer=layer, assays=assays)
+    sides = equal_numbers(*read_modality(real, generated, modality, layer=layer, assays=assays))
     what = FEATURES[sides[0].kind]
     first, second = (gene_moments(cells.counts) for cells in sides)
     # genes that neither side has seen say nothing, and have no logarithm where one side has not
@@ -73,11 +80,27 @@ def gene_statistics(
             f"No {what[:-1]} has counts that vary among both real and generated cells."
         )
     panels = new_axes(3, axes, panel=(3.9, 3.9))
-    _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", what, log=True)
-    _identity(
-        panels[1], first.variance[varying], second.variance[varying], "variance", what, log=True
+    dots = [
+        _identity(panels[0], first.mean[seen], second.mean[seen], "mean count", what, log=True),
+        _identity(
+            panels[1],
+            first.variance[varying],
+            second.variance[varying],
+            "variance of counts",
+            what,
+            log=True,
+        ),
+        _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", what, log=False),
+    ]
+    scale = LogNorm(1, max(2, *(float(np.max(np.asarray(part.get_array()))) for part in dots)))
+    for part in dots:
+        part.set_norm(scale)
+    panels[2].figure.colorbar(
+        dots[2], ax=list(panels), label=f"{what} around a point", shrink=0.8, pad=0.01
     )
-    _identity(panels[2], first.zeros, second.zeros, "fraction of zeros", what, log=False)
+    panels[0].set_ylabel(f"generated ({len(sides[1]):,} cells)")
+    for ax in panels:
+        ax.set_xlabel(f"real ({len(sides[0]):,} cells)")
     return panels
 
 
@@ -94,7 +117,9 @@ def correlation(
     """Draw gene-gene correlations of real and of generated cells side by side.
 
     The most variable of the real cells' expressed genes are taken, and ordered by clustering
-    their real correlations; both panels have the same genes in the same order.
+    their real correlations; both panels have the same genes in the same order. As many real as
+    generated cells are taken, a sample of the side that has more: correlations of more cells are
+    smoother.
 
     Parameters
     ----------
@@ -122,12 +147,17 @@ def correlation(
     ValueError
         If values are no counts, genes are missing, fewer than 3 genes are expressed, or `n_genes` is
         out of range.
+
+    Examples
+    --------
+    >>> axes = scdit.pl.correlation(test, new, n_genes=40)
+    >>> axes[0].figure.savefig("correlation.pdf", bbox_inches="tight")
     """
     check_all_sides(real, generated)
     n_genes = check_int("n_genes", n_genes, 3, N_CORRELATION_GENES)
     check_key("layer", layer)
     check_axes(2, axes)
-    cells = read_modality(real, generated, modality, layer=layer, assays=assays)
+    cells = equal_numbers(*read_modality(real, generated, modality, layer=layer, assays=assays))
     what = FEATURES[cells[0].kind]
     genes = fit_features(cells[0]).correlation_genes[:n_genes]
     if len(genes) < 3:
@@ -148,7 +178,7 @@ def correlation(
             vmax=limit,
             interpolation="nearest",
         )
-        ax.set(title=name, xticks=[], yticks=[])
+        ax.set(title=f"{name}, {len(cells[0]):,} cells", xticks=[], yticks=[])
     panels[0].set_ylabel(f"{len(genes)} variable {what}")
     panels[0].figure.colorbar(
         image, ax=list(panels), shrink=0.8, label="Pearson correlation", extend="both"
@@ -156,33 +186,37 @@ def correlation(
     return panels
 
 
-def _identity(ax: Axes, x: np.ndarray, y: np.ndarray, name: str, what: str, *, log: bool) -> None:
+def _identity(
+    ax: Axes, x: np.ndarray, y: np.ndarray, name: str, what: str, *, log: bool
+) -> PathCollection:
     """Scatter one statistic of genes (proteins, peaks) around the identity line."""
     low, high = min(x.min(), y.min()), max(x.max(), y.max())
     ax.plot([low, high], [low, high], color=NEUTRAL, linewidth=1, zorder=0)
     u, v = (np.log10(x), np.log10(y)) if log else (x, y)
     density = _density(u, v)
     order = np.argsort(density)
-    ax.scatter(
+    dots = ax.scatter(
         x[order], y[order], c=density[order], s=7, cmap="viridis", linewidths=0, rasterized=True
     )
     if log:
         ax.set(xscale="log", yscale="log")
-    ax.set(title=name, xlabel="real", ylabel="generated")
+    ax.set_title(name)
     ax.text(
         0.04, 0.96, f"r = {agreement(u, v).r:.3f}\n{len(x):,} {what}", transform=ax.transAxes,
         va="top",
     )  # fmt: skip
     ax.set_box_aspect(1)
     despine(ax)
+    return dots
 
 
 def _density(x: np.ndarray, y: np.ndarray, bins: int = 100) -> np.ndarray:
-    """Log of the smoothed number of points around each point: enough for a colour."""
+    """Return the smoothed number of points around each point, at least 1: enough for a colour."""
     counts, *edges = np.histogram2d(x, y, bins=bins)
-    smooth = gaussian_filter(counts, sigma=1.5)
+    # the number in a disc of the filter's size: 4 pi sigma^2 bins
+    smooth = gaussian_filter(counts, sigma=1.5) * 4 * np.pi * 1.5**2
     i, j = (
         np.clip(np.digitize(values, edge) - 1, 0, bins - 1)
         for values, edge in zip((x, y), edges, strict=True)
     )
-    return np.log1p(smooth[i, j])
+    return np.maximum(smooth[i, j], 1)

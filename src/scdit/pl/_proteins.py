@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from mudata import MuData
 
 from scdit._checks import check_names, did_you_mean, listed, shortened
+from scdit.pl._cells import equal_numbers
 from scdit.pl._style import GENERATED, REAL, check_axes, despine, new_axes
 from scdit.tl._kinds import guess_kind
 from scdit.tl._modal_sides import check_all_sides, read_modality
@@ -34,7 +35,8 @@ def proteins(
     """Draw histograms of protein counts, real against generated, a panel for each protein.
 
     The axis is arcsinh(counts / 5): linear for low counts, where the background is, logarithmic for
-    high ones. Curves of a good generator lie on each other, at both.
+    high ones. Curves of a good generator lie on each other, at both. They show as many real as
+    generated cells, a sample of the side that has more.
 
     Parameters
     ----------
@@ -66,6 +68,11 @@ def proteins(
     ValueError
         If values are no counts, a protein is unknown, there are more than 24 names or none, or it is
         not clear which modality holds proteins.
+
+    Examples
+    --------
+    >>> real, new = (scdit.datasets.synthetic_citeseq(200, rng=seed) for seed in (0, 1))
+    >>> scdit.pl.proteins(real, new)
     """
     real, generated, _ = check_all_sides(
         real, generated, protein_expression_obsm_key=protein_expression_obsm_key
@@ -80,7 +87,7 @@ def proteins(
     if names is not None:
         positions = _positions(names, list(table.var_names))
         check_axes(len(positions), axes)
-    cells = read_modality(real, generated, modality, layer=layer, assays=assays)
+    cells = equal_numbers(*read_modality(real, generated, modality, layer=layer, assays=assays))
     if names is None:
         spread = cells[0].counts.log1p().toarray().var(axis=0)
         positions = np.sort(np.argsort(-spread, kind="stable")[:MOST])

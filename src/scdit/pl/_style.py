@@ -16,6 +16,8 @@ from scdit._checks import as_text, shown
 REAL = "#4c6a92"
 GENERATED = "#e07b39"
 NEUTRAL = "#8a8a8a"
+# Okabe & Ito 2008, told apart by colour-blind readers
+SAFE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 
 def check_axes(
@@ -106,14 +108,14 @@ def label_colors(adata: AnnData, key: str, labels: Sequence[str]) -> dict[str, s
 
 
 def palette(n: int) -> list[str]:
-    """Return `n` colours of the smallest of scanpy's palettes that has as many.
+    """Return up to 8 colours that colour-blind readers tell apart; of scanpy's palettes for more.
 
     Raises
     ------
     ValueError
         If none has as many.
     """
-    for colors in (palettes.default_20, palettes.default_28, palettes.default_102):
+    for colors in (SAFE, palettes.default_20, palettes.default_28, palettes.default_102):
         if n <= len(colors):
             return list(colors[:n])
     raise ValueError(

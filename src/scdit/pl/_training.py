@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from scdit._checks import shortened, shown
 from scdit.pl._style import GENERATED, REAL, despine, new_axes
 
+# units of the losses that this package trains with
+_UNITS = {"codec_loss": "nats per cell", "denoiser_loss": "squared error per dimension"}
 SPLIT_COLORS = {"train": REAL, "validation": GENERATED}
 
 
@@ -38,6 +40,10 @@ def training(
     ------
     ValueError
         If there is no history, or it holds no loss.
+
+    Examples
+    --------
+    >>> scdit.pl.training(model)
     """
     history = getattr(model_or_history, "history", model_or_history)
     if not isinstance(history, Mapping):
@@ -56,7 +62,9 @@ def training(
         )
 
     panels = new_axes(len(curves), axes, panel=(4.6, 3.4))
-    for ax, (name, splits) in zip(panels, curves.items(), strict=True):
+    for phase, (ax, (name, splits)) in enumerate(
+        zip(panels, curves.items(), strict=True), start=1
+    ):
         for split, series in splits.items():
             color = SPLIT_COLORS[split]
             marker = "o" if len(series) == 1 else None
@@ -68,9 +76,9 @@ def training(
                 markerfacecolor="white", label=f"best: {splits['validation'][best]:.4g}",
             )  # fmt: skip
         ax.set(
-            title=name.replace("_", " "),
+            title=f"phase {phase}: {name.replace('_', ' ')}",
             xlabel=next(iter(splits.values())).index.name or "epoch",
-            ylabel="loss",
+            ylabel=_UNITS.get(name, "loss"),
         )
         _zoom(ax, splits)
         ax.legend(frameon=False)

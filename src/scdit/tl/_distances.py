@@ -34,6 +34,10 @@ def mmd(
         The values of b, positive, in squared units of the data. By default 1/4, 1/2, 1, 2 and 4
         times the median squared distance between real cells.
 
+    Returns
+    -------
+    The squared discrepancy; below 0 by chance where there is none.
+
     Raises
     ------
     TypeError
@@ -42,6 +46,12 @@ def mmd(
         If a sample has fewer than 2 or more than 10,000 points, or values that are not finite; if
         the samples differ in d; or if a bandwidth is not positive, which by default happens where
         half of the pairs of real points are equal.
+
+    Examples
+    --------
+    >>> rng = numpy.random.default_rng(0)
+    >>> first, second = rng.normal(size=(2, 200, 5))
+    >>> scdit.tl.mmd(first, second + 1)
     """
     real, generated = check_samples(2, MAX_POINTS, real=real, generated=generated)
     if bandwidths is not None:
@@ -102,6 +112,10 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
     real, generated
         Shapes (n, d) and (m, d), with n, m >= 2.
 
+    Returns
+    -------
+    The distance, at least 0.
+
     Raises
     ------
     TypeError
@@ -109,6 +123,12 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
     ValueError
         If a sample has fewer than 2 points or values that are not finite, or if the samples differ
         in d or have more than 5,000 dimensions.
+
+    Examples
+    --------
+    >>> rng = numpy.random.default_rng(0)
+    >>> first, second = rng.normal(size=(2, 200, 5))
+    >>> scdit.tl.frechet(first, second + 1)
     """
     real, generated = check_samples(2, real=real, generated=generated)
     if real.shape[1] > MAX_DIMENSIONS:
@@ -140,6 +160,10 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: float = 2) -> flo
     p
         Order of the distance, 1 to 100.
 
+    Returns
+    -------
+    The distance, at least 0.
+
     Raises
     ------
     TypeError
@@ -147,6 +171,12 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: float = 2) -> flo
     ValueError
         If the samples differ in size or in d, have more than 10,000 points, or values that are not
         finite; or if `p` is out of range.
+
+    Examples
+    --------
+    >>> rng = numpy.random.default_rng(0)
+    >>> first, second = rng.normal(size=(2, 200, 5))
+    >>> scdit.tl.wasserstein(first, second + 1)
     """
     real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
     p = check_number("p", p, 1, 100)
@@ -176,6 +206,10 @@ def sliced_wasserstein(
     seed
         Of the directions.
 
+    Returns
+    -------
+    The distance, at least 0.
+
     Raises
     ------
     TypeError
@@ -183,6 +217,12 @@ def sliced_wasserstein(
     ValueError
         If a sample has no points or values that are not finite, if the samples differ in d, or if
         `n_projections` or `seed` is out of range.
+
+    Examples
+    --------
+    >>> rng = numpy.random.default_rng(0)
+    >>> first, second = rng.normal(size=(2, 200, 5))
+    >>> scdit.tl.sliced_wasserstein(first, second + 1)
     """
     real, generated = check_samples(real=real, generated=generated)
     n_projections = check_int("n_projections", n_projections, high=MAX_PROJECTIONS)

@@ -12,6 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from scdit._checks import check_class, check_int, check_rng, shortened
 from scdit.tl._choice import choose_metrics
+from scdit.tl._draws import average_tables
 from scdit.tl._joint import JointTrial
 from scdit.tl._joint_metrics import joint_trials
 from scdit.tl._metrics import METRICS, Metric
@@ -25,7 +26,7 @@ COLUMNS = ("metric", "group", "value", "floor", "better", "ideal", "n", "note")
 
 def evaluate(
     real: AnnData | MuData,
-    generated: AnnData | MuData,
+    generated: AnnData | MuData | list[AnnData] | list[MuData],
     *,
     labels_key: str | None = None,
     reference: AnnData | MuData | None = None,
@@ -62,6 +63,7 @@ def evaluate(
     generated
         Generated cells with at least the genes of `real`, in any order. For metrics over all
         cells they should have its label composition. A MuData needs the modalities of `real`.
+        A list holds several draws of one model, which are compared one by one.
     labels_key
         Column of `obs` with labels. Each label of `real` is then compared on its own too. Of a
         MuData, the column is taken from ``mdata.obs``, or else from the modality that has it;
@@ -92,12 +94,14 @@ def evaluate(
     -------
     pandas.DataFrame
         One row per metric and group, also written to ``generated.uns["scdit_evaluation"]`` if
-        `generated` is not a view; nothing else of the arguments changes:
+        `generated` is not a view (of a list, to each draw its own); nothing else of the arguments
+        changes:
 
         - ``modality`` (of MuData only): the name of one, or ``"joint"`` for metrics across them. Of
           more than two modalities each pair is named, such as ``"rna+prot"``
         - ``metric``, ``group`` (``"all"`` or a label)
-        - ``value``, ``floor``: NaN where the metric cannot be computed
+        - ``value``, ``floor``: NaN where the metric cannot be computed; means over a list of draws
+        - ``sd``, ``floor_sd`` (of a list only): their standard deviations over the draws
         - ``better``: ``"lower"``, ``"higher"``, or ``"closer"`` to the ideal
         - ``ideal``: the value of a perfect generator with endless cells; NaN where that is the floor
         - ``n``: cells on each side
@@ -112,8 +116,8 @@ def evaluate(
         of a kind that is not supported.
     ValueError
         If values are no counts, genes or modalities are missing, there are too few cells to fit
-        features, labels are missing or of mixed types, no cell has all modalities, or a metric or
-        preset is unknown.
+        features, labels are missing or of mixed types, no cell has all modalities, a list of draws is
+        empty, or a metric or preset is unknown.
 
     Warns
     -----
@@ -126,7 +130,35 @@ def evaluate(
     --------
     >>> table = scdit.tl.evaluate(test, new, reference=train, labels_key="cell_type")
     >>> table.query("group == 'all'").set_index("metric")[["value", "floor"]]
+
+    Mean and standard deviation over three draws, with as many cells of each type as `test` has:
+
+    >>> n_cells = test.obs["cell_type"].value_counts()
+    >>> draws = [model.generate(labels=n_cells, rng=seed) for seed in range(3)]
+    >>> table = scdit.tl.evaluate(test, draws, reference=train, labels_key="cell_type")
     """
+    if isinstance(generated, list):
+        if not generated:
+            raise ValueError("generated: the list holds no draw")
+        return average_tables(
+            [
+                evaluate(
+                    real,
+                    draw,
+                    labels_key=labels_key,
+                    reference=reference,
+                    layer=layer,
+                    preset=preset,
+                    metrics=metrics,
+                    max_cells=max_cells,
+                    rng=seed,
+                    assays=assays,
+                    protein_expression_obsm_key=protein_expression_obsm_key,
+                )
+                # with other cells as the floor each time, whose chance is averaged too
+                for draw, seed in zip(generated, _seeds(rng, len(generated)), strict=True)
+            ]
+        )
     sides = check_all_sides(
         real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key
     )
@@ -151,6 +183,11 @@ def evaluate(
     if not generated.is_view:  # which would become an object of its own
         generated.uns["scdit_evaluation"] = table.copy()
     return table
+
+
+def _seeds(rng: int | np.random.SeedSequence | np.random.Generator | None, n: int) -> list[int]:
+    """Return a seed for each of `n` draws."""
+    return np.random.default_rng(check_rng(rng)).integers(2**32, size=n).tolist()
 
 
 def check_table(name: str, table: pd.DataFrame) -> None:

@@ -41,20 +41,25 @@ def _agreement(c: JointComparison) -> float:
 
 # fmt: off
 _OF_ALL: tuple[Metric[JointComparison], ...] = (
-    Metric("joint_rf", "AUC of a random forest on the features of all modalities together",
+    Metric("joint_rf", "can a forest tell? all modalities (AUC)",
+           "AUC of a random forest on the features of all modalities together",
            lambda c: c2st(*map(np.hstack, c.features), seed=c.seed),
            "closer", 0.5, min_cells=20, scope="all"),
 )
 _OF_PAIRS: tuple[Metric[JointComparison], ...] = (
-    Metric("cca", "Mean of the 10 largest canonical correlations of two modalities; below the "
+    Metric("cca", "modalities fit together",
+           "Mean of the 10 largest canonical correlations of two modalities; below the "
            "floor: modalities do not fit together",
            lambda c: mean_correlation(c.background.directions, *c.features[1]),
            "closer", NAN, min_cells=50, scope="all"),
-    Metric("cca_within", "Canonical correlations with label means removed", _within,
+    Metric("cca_within", "modalities fit together, within labels",
+           "Canonical correlations with label means removed", _within,
            "closer", NAN, min_cells=50, scope="all"),
-    Metric("cross_rmse", "RMSE of correlations of features of two modalities", _cross_error,
+    Metric("cross_rmse", "pairs across modalities, error",
+           "RMSE of correlations of features of two modalities", _cross_error,
            "lower", 0, min_cells=50),
-    Metric("agree", "Generated cells given the same label by classifiers of both modalities",
+    Metric("agree", "modalities of one label",
+           "Generated cells given the same label by classifiers of both modalities",
            _agreement, "closer", NAN, min_cells=5),
 )
 # fmt: on

@@ -51,6 +51,10 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
     k
         Neighbours that set the radius of a ball.
 
+    Returns
+    -------
+    The five numbers, as attributes.
+
     Raises
     ------
     TypeError
@@ -58,6 +62,12 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
     ValueError
         If a sample has no more than k or more than 10,000 cells, or values that are not finite; if
         the samples differ in d; or if `k` is not a positive integer.
+
+    Examples
+    --------
+    >>> rng = numpy.random.default_rng(0)
+    >>> first, second = rng.normal(size=(2, 200, 5))
+    >>> scdit.tl.neighborhood(first, second)
     """
     k = check_int("k", k)
     real, generated = check_samples(1, MAX_POINTS, real=real, generated=generated)
@@ -102,6 +112,10 @@ def memorization(
     held_out, generated, training
         Shapes (n, d), (m, d) and (l, d).
 
+    Returns
+    -------
+    The two numbers, as attributes.
+
     Raises
     ------
     TypeError
@@ -109,6 +123,12 @@ def memorization(
     ValueError
         If most held-out cells stand among the training cells, a sample has no cells or values that
         are not finite, or the samples differ in d.
+
+    Examples
+    --------
+    >>> rng = numpy.random.default_rng(0)
+    >>> held_out, generated, training = rng.normal(size=(3, 200, 5))
+    >>> scdit.tl.memorization(held_out, generated, training)
     """
     held_out, generated, training = check_samples(
         held_out=held_out, generated=generated, training=training

@@ -23,7 +23,7 @@ from scdit.tl._modalities import Modalities
 from scdit.tl._population import check_key, read_labels
 from scdit.tl._privacy import LEAST, check_donors, privacy
 from scdit.tl._read_modalities import read_modalities
-from scdit.tl._report_parts import figure, label_table, metric_table, to_html
+from scdit.tl._report_parts import figure, label_table, metric_table, to_html, verdict_box
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
@@ -43,9 +43,10 @@ def report(
     assays: Mapping[str, str] | None = None,
     protein_expression_obsm_key: str | None = None,
 ) -> Path:
-    """Write one HTML page with figures, tables and provenance; it needs no other file.
+    """Write one HTML page with a verdict, figures, tables and provenance; it needs no other file.
 
-    Of MuData, each modality has its figures and tables.
+    The verdict is one of *indistinguishable*, *close*, *clearly different* and *copies*. The page has
+    the rule and the values that decided. Of MuData, each modality has its figures and tables.
 
     Parameters
     ----------
@@ -59,7 +60,8 @@ def report(
     donor_key
         As in :func:`scdit.tl.privacy`; needs `reference`.
     evaluation
-        Table that :func:`scdit.tl.evaluate` returned; computed with its defaults if None.
+        Table that :func:`scdit.tl.evaluate` returned; computed with its defaults if None. With the table
+        of several draws, the marks of the first figure have error bars.
     basis
         Embedding to draw.
     rng
@@ -77,6 +79,10 @@ def report(
         If `path` has no folder, is one, or cannot be written: before anything is computed.
     KeyError, TypeError, ValueError
         As :func:`scdit.tl.evaluate` does.
+
+    Examples
+    --------
+    >>> scdit.tl.report(test, new, "report.html", labels_key="cell_type", reference=train)
     """
     # the plots read cells with this package's functions: imported here, not in a circle
     from scdit import pl
@@ -118,14 +124,25 @@ def report(
     page = PAGE.substitute(
         title="Generated cells against real cells",
         summary=_summary(sides),
+        verdict=verdict_box(evaluation),
+        fitted="Fitted on the real cells, so that others are placed near the edges of clusters."
+        if reference is None
+        else "Fitted on the training cells.",
         provenance=_provenance(record),
         evaluation=figure(
-            "Every metric as a ratio to its floor", lambda: pl.evaluation(evaluation)
+            "How far every metric is from its floor", lambda: pl.evaluation(evaluation)
         ),
         embedding=figure(
             "Real and generated cells in one embedding",
             lambda: pl.embedding(
-                real, generated, color, basis=basis, layer=layer, rng=rng, assays=assays
+                real,
+                generated,
+                color,
+                reference=reference,
+                basis=basis,
+                layer=layer,
+                rng=rng,
+                assays=assays,
             ),
         ),
         features="".join(
@@ -238,7 +255,7 @@ def _provenance(record: object) -> str:
         f"<tr><th>{html.escape(str(key))}</th><td>{html.escape(str(value))}</td></tr>"
         for key, value in record.items()
     )
-    return f"<h2>Provenance</h2><table>{rows}</table>"
+    return f'<h2>Provenance</h2><div class="wide"><table>{rows}</table></div>'
 
 
 def _privacy_table(

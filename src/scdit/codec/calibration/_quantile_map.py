@@ -107,7 +107,7 @@ def fit_places(
     Parameters
     ----------
     real, made
-        Histograms of places in equal bins, (genes, :data:`N_BINS`).
+        Histograms of places in equal bins, (genes, ``N_BINS``).
     n_cells
         Number of different real cells that were placed; a gene has to gain 20 nats of theirs, and
         more where few cells were made. By chance, that is 1 or 2 genes of 100.

@@ -67,7 +67,7 @@ class Regions(nn.Module):
 
     @torch.no_grad()
     def set(self, centres: Tensor, width: float, shifts: Tensor) -> None:
-        """Set up to :data:`MAX_REGIONS` regions.
+        """Set up to ``MAX_REGIONS`` regions.
 
         Parameters
         ----------

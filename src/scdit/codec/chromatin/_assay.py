@@ -191,7 +191,7 @@ class Chromatin(CountAssay):
     def calibrate(self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None) -> None:
         """Fit a shift of each peak's log mean to training cells; no more is affordable, or needed.
 
-        Arguments are those of :meth:`decoded_cells`.
+        Arguments are those of ``decoded_cells``.
         """
         self.clear_calibration()
         rows = some_of(len(state), _CALIBRATED)

@@ -19,7 +19,7 @@ class PeakEncoder(CountEncoder):
     Parameters
     ----------
     n_features, n_latent, n_hidden, dropout_rate
-        As those of :class:`CountEncoder`.
+        As those of ``CountEncoder``.
     """
 
     weight: Tensor

@@ -35,7 +35,7 @@ class Protein(CountAssay):
     r"""Encoder and decoder of protein counts: a mixture of background and foreground.
 
     A count of protein g in cell c is one of two negative binomials, see
-    :class:`scdit.codec.likelihood.ForegroundBackground`: the background, or with probability
+    ``ForegroundBackground``: the background, or with probability
     :math:`1 - \pi_{cg}` the foreground above it. The levels of both and :math:`\pi` depend on the
     latent vector; the level of the background and :math:`\pi` depend on the depth as well. As in
     totalVI (Gayoso et al. 2021), but without a latent variable for each background: the levels are
@@ -185,6 +185,6 @@ class Protein(CountAssay):
         self.quantile_map.clear()
 
     def calibrate(self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None) -> None:
-        """Fit the map to training cells; arguments are those of :meth:`decoded_cells`."""
+        """Fit the map to training cells; arguments are those of ``decoded_cells``."""
         self.clear_calibration()
         fit_protein_map(self.quantile_map, self.decoded_cells(state, counts, codes))

@@ -39,10 +39,10 @@ _PRIOR_LINEAR, _PRIOR_NONLINEAR, _PRIOR_EFFECTS = 100.0, 30.0, 100.0
 class RNA(CountAssay):
     """Encoder and negative-binomial decoder of RNA counts, conditioned on the library size.
 
-    Encoder, see :class:`CountEncoder`, and decoder add a linear and a nonlinear part, so that weak
+    Encoder, see ``CountEncoder``, and decoder add a linear and a nonlinear part, so that weak
     programmes are there from the first step. Conditions of a cell are known to the decoder as *effects*
     on the log proportion of each gene: few genes that set a label apart are worth no latent dimension.
-    The depth is the normal score of the library size, see :class:`LibraryScores`.
+    The depth is the normal score of the library size, see ``LibraryScores``.
 
     Counts above a gene's cap are treated as the cap, in the library size as well: without caps, a few
     freak cells decide the gene's dispersion, the principal components and when training overfits, and
@@ -62,9 +62,9 @@ class RNA(CountAssay):
     dropout_rate
         Dropout in the hidden layers.
     dispersion
-        ``"gene-cell"``: per gene and cell, ``"gene"``: per gene; see :class:`Dispersion`.
+        ``"gene-cell"``: per gene and cell, ``"gene"``: per gene; see ``Dispersion``.
     gene_likelihood
-        ``"nb"``: negative binomial, ``"zinb"``: with extra zeros, see :class:`ExtraZeros`.
+        ``"nb"``: negative binomial, ``"zinb"``: with extra zeros, see ``ExtraZeros``.
 
     Raises
     ------
@@ -198,7 +198,7 @@ class RNA(CountAssay):
     def calibrate(self, state: Tensor, counts: sp.csr_matrix, codes: Codes = None) -> None:
         """Fit regions, shapes and the map, in this order, to training cells.
 
-        Arguments are those of :meth:`decoded_cells`.
+        Arguments are those of ``decoded_cells``.
         """
         self.clear_calibration()
         cells = self.decoded_cells(state, counts, codes)

@@ -40,7 +40,7 @@ def statistics(
     Returns
     -------
     ``cap`` and ``total`` (counts in all cells), each (genes,), ``library_size`` (cells,), and what
-    :class:`CountEncoder`, :class:`Dispersion` and :class:`ExtraZeros` start from.
+    ``CountEncoder``, ``Dispersion`` and ``ExtraZeros`` start from.
     """
     thinning = _THINNING if counts.shape[0] < _FEW_CELLS else 0.0
     if counts.shape[0] > _MAX_CELLS:

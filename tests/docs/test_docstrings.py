@@ -1,0 +1,67 @@
+"""The examples in docstrings run."""
+
+import doctest
+import inspect
+import warnings
+from importlib import import_module
+
+import pytest
+
+import scdit
+
+from .test_pages import given  # noqa: F401
+
+# they name cells that the fixtures do not have, and are tested with the tasks that they show
+OTHER_CELLS = {
+    "SCDiT.predict_modality",
+    "SCDiT.setup_mudata",
+    "pl.power",
+    "tl.power",
+}
+MODULES = ("tl", "pl", "datasets", "diffusion")
+TASKS = (
+    "decode", "denoising_path", "differential_expression", "generate", "get_elbo",
+    "get_latent_representation", "get_likelihood_parameters", "get_normalized_expression",
+    "get_reconstruction_error", "interpolate", "load", "posterior_predictive_sample",
+    "predict_modality", "save", "setup_anndata", "setup_mudata", "train", "translate",
+)  # fmt: skip
+
+
+def documented() -> dict[str, object]:
+    """Public functions of tl, pl and datasets, methods of the model, and all else with examples."""
+    found = {f"SCDiT.{name}": getattr(scdit.SCDiT, name) for name in TASKS}
+    for module in MODULES:
+        content = import_module(f"scdit.{module}")
+        for name in content.__all__:
+            found[f"{module}.{name}"] = getattr(content, name)
+    return found
+
+
+def examples(thing) -> list[str]:
+    """Code of the examples in a docstring."""
+    return [
+        part.source for part in doctest.DocTestParser().get_examples(inspect.getdoc(thing) or "")
+    ]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, thing in documented().items() if n not in OTHER_CELLS and examples(thing)]
+)
+def test_examples_of_docstrings_run(name, given):  # noqa: F811
+    import numpy
+    import torch
+
+    names = {**given, "numpy": numpy, "torch": torch}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # cells this few are warned of
+        for code in examples(documented()[name]):
+            code = code.replace("n_genes=200", "n_genes=10")
+            exec(compile(code, f"example of {name}", "exec"), names)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [n for n in documented() if n.split(".")[0] in ("SCDiT", "tl", "pl", "datasets")],
+)
+def test_each_task_has_an_example(name):
+    assert examples(documented()[name])
