@@ -1,5 +1,7 @@
 """Cells that stay on disk are compared as those in memory are; of many, a sample."""
 
+import re
+
 import anndata as ad
 import matplotlib.pyplot as plt
 import numpy as np
@@ -71,12 +73,23 @@ def test_of_many_a_sample_is_read(paths, monkeypatch):
     assert _on_disk.in_memory(in_memory) is in_memory
 
 
-def test_figures_and_report(paths, tmp_path):
-    real, generated = (lazily(path) for path in paths[:2])
-    axes = scdit.pl.embedding(real, generated, color="type", basis="pca")
-    assert axes is not None
-    scdit.pl.gene_statistics(real, generated)
-    path = tmp_path / "report.html"
-    scdit.tl.report(real, generated, path, labels_key="type", metrics=METRICS)
-    assert path.exists()
+def test_the_report_is_that_of_cells_in_memory(paths, tmp_path):
+    pages = []
+    for name, sides in {
+        "disk": [lazily(path) for path in paths[:2]],
+        "memory": [cells(0), cells(1)],
+    }.items():
+        table = scdit.tl.evaluate(*sides, labels_key="type", metrics=METRICS, rng=0)
+        path = tmp_path / f"{name}.html"
+        scdit.tl.report(*sides, path, labels_key="type", evaluation=table, basis="pca")
+        pages.append(re.sub(r"data:image/[^\"]*", "", path.read_text()))
+    assert pages[0] == pages[1]
+
+
+def test_figures_are_drawn(paths):
+    axes = scdit.pl.embedding(*(lazily(path) for path in paths[:2]), color="type", basis="pca")
+    assert len(axes) == 3
+    points = axes[1].collections[0].get_offsets()
+    expected = scdit.pl.embedding(cells(0), cells(1), color="type", basis="pca")
+    np.testing.assert_allclose(points, expected[1].collections[0].get_offsets())
     plt.close("all")

@@ -66,7 +66,7 @@ def gene_statistics(
     --------
     >>> scdit.pl.gene_statistics(test, new)
     """
-    check_all_sides(real, generated)
+    real, generated, _ = check_all_sides(real, generated)
     check_key("layer", layer)
     check_axes(3, axes)
     sides = equal_numbers(*read_modality(real, generated, modality, layer=layer, assays=assays))
@@ -153,7 +153,7 @@ def correlation(
     >>> axes = scdit.pl.correlation(test, new, n_genes=40)
     >>> axes[0].figure.savefig("correlation.pdf", bbox_inches="tight")
     """
-    check_all_sides(real, generated)
+    real, generated, _ = check_all_sides(real, generated)
     n_genes = check_int("n_genes", n_genes, 3, N_CORRELATION_GENES)
     check_key("layer", layer)
     check_axes(2, axes)

@@ -13,6 +13,7 @@ from scdit._checks import check_class
 from scdit.tl._kinds import Kind
 from scdit.tl._modalities import Modalities
 from scdit.tl._mudata import as_mudata
+from scdit.tl._on_disk import in_memory
 from scdit.tl._population import Population, read_counts, read_pair
 from scdit.tl._read_modalities import read_modalities, read_one_modality
 from scdit.tl._trial import Sides
@@ -27,7 +28,8 @@ def check_all_sides(
 ) -> tuple[Any, Any, Any]:
     """Return the sides of a comparison, all AnnData or all MuData.
 
-    Those whose proteins stand in `obsm` become MuData, see :func:`as_mudata`.
+    AnnData that are not in memory become samples that are, see :func:`in_memory`. Those whose proteins
+    stand in `obsm` become MuData, see :func:`as_mudata`.
 
     Raises
     ------
@@ -51,6 +53,7 @@ def check_all_sides(
             "of the MuData, such as generated['rna']; or name the proteins of the AnnData, "
             "protein_expression_obsm_key"
         )
+    named = {n: in_memory(s) if isinstance(s, AnnData) else s for n, s in named.items()}
     sides = [as_mudata(side, name, protein_expression_obsm_key) for name, side in named.items()]
     return sides[0], sides[1], sides[2] if reference is not None else None
 
