@@ -21,7 +21,7 @@ WIDEST = 8.0  # steps that the axis shows
 _WORDS = {name: metric.words for name, metric in (METRICS | JOINT_METRICS).items()}
 # meaning, colour and marker; colours of Okabe & Ito, which colour-blind readers tell apart
 _CLASSES = (
-    ("better than real cells would be: shrunken or copied?", "#0072B2", "<"),
+    ("better than the floor (check for shrinkage or copies)", "#0072B2", "<"),
     ("as good as real cells", "#009E73", "o"),
     ("close", "#E69F00", "s"),
     ("clearly different", "#D55E00", ">"),
@@ -113,7 +113,7 @@ def _mark(ax: Axes, y: float, row: dict[str, Any]) -> None:
     _columns(ax, y, _brief(row["value"]), _brief(row["floor"]))
     steps = steps_from_floor(row)
     if np.isnan(steps):
-        _reason(ax, y, "no factor: value or floor is not above 0")
+        _reason(ax, y, "not drawn: value or floor is 0 or negative")
         return
     shown = float(np.clip(steps, -WIDEST, WIDEST))
     _, color, marker = _CLASSES[int(np.searchsorted([-NEAR, NEAR, FAR], steps))]

@@ -58,11 +58,11 @@ def power(table: pd.DataFrame, *, axes: Sequence[Axes] | None = None) -> np.ndar
     for ax, metric in zip(panels, metrics, strict=True):
         own = table[table["metric"] == metric].sort_values(x)
         lines = list(own.groupby("n_cells")) if by_donors else [(None, own)]
-        for (n, line), color in zip(lines, palette(len(lines)), strict=True):
+        for k, ((n, line), color) in enumerate(zip(lines, palette(len(lines)), strict=True)):
             ends = np.stack([line["value"] - line["low"], line["high"] - line["value"]])
-            name = None if n is None else f"{n} cells of each"
+            name = None if n is None else f"{n} cells per donor"
             ax.errorbar(
-                line[x], line["value"], yerr=ends, color=color, label=name,
+                line[x] * 1.03 ** (k - (len(lines) - 1) / 2), line["value"], yerr=ends, color=color, label=name,
                 marker="o", markersize=4, linewidth=1.6, capsize=2,
             )  # fmt: skip
         if metric != "power" and "alpha" in table.attrs:

@@ -95,6 +95,7 @@ def proteins(
     for ax, i in zip(panels, positions, strict=True):
         _histograms(ax, *(side.counts[:, [i]].toarray().ravel() for side in cells))
         ax.set_title(table.var_names[i])
+        ax.set_xlabel("counts")
     # beside the first row: inside a panel it would hide bars
     panels[:_COLUMNS][-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return panels

@@ -41,7 +41,7 @@ def _agreement(c: JointComparison) -> float:
 
 # fmt: off
 _OF_ALL: tuple[Metric[JointComparison], ...] = (
-    Metric("joint_rf", "can a forest tell? all modalities (AUC)",
+    Metric("joint_rf", "random forest on all modalities (AUC)",
            "AUC of a random forest on the features of all modalities together",
            lambda c: c2st(*map(np.hstack, c.features), seed=c.seed),
            "closer", 0.5, min_cells=20, scope="all"),
