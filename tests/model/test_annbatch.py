@@ -102,6 +102,20 @@ def test_files_that_differ_are_refused(files, make_adata, tmp_path):
 
 
 @needs_annbatch
+def test_nothing_is_written_if_the_cells_cannot_be_registered(make_adata, tmp_path):
+    adata = make_adata(50)
+    adata.write_h5ad(tmp_path / "cells.h5ad")
+    adata.X = adata.X * 0.5
+    adata.write_h5ad(tmp_path / "halves.h5ad")
+    path = tmp_path / "cells.zarr"
+    with pytest.raises(ValueError, match="scdit needs raw counts"):
+        SCDiT.setup_annbatch(path, paths=[tmp_path / "halves.h5ad"], **KEYS)
+    with pytest.raises(KeyError, match="no_such_column"):
+        SCDiT.setup_annbatch(path, paths=[tmp_path / "cells.h5ad"], batch_key="no_such_column")
+    assert {x.name for x in tmp_path.iterdir()} == {"cells.h5ad", "halves.h5ad"}
+
+
+@needs_annbatch
 def test_missing_files_are_named(files, tmp_path):
     path = tmp_path / "cells.zarr"
     with pytest.raises(FileNotFoundError, match=r"collection_path: .*cells\.zarr' does not exist"):
@@ -110,6 +124,8 @@ def test_missing_files_are_named(files, tmp_path):
         SCDiT.setup_annbatch(path, paths=[*files, tmp_path / "none.h5ad"], **KEYS)
     with pytest.raises(ValueError, match="paths is empty"):
         SCDiT.setup_annbatch(path, paths=[], **KEYS)
+    with pytest.raises(TypeError, match="paths must be a list of files, got 'one.h5ad'"):
+        SCDiT.setup_annbatch(path, paths="one.h5ad", **KEYS)
     (tmp_path / "empty.zarr").mkdir()
     with pytest.raises(ValueError, match="no complete collection"):
         SCDiT.setup_annbatch(tmp_path / "empty.zarr", **KEYS)

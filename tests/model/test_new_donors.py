@@ -116,9 +116,46 @@ def test_no_donor_may_have_what_is_asked_for():
     found = draw_donors(*asked, conditions, known, {"cell_type": "B"}, KeyedNoise(0))
     assert (found.weights[:, 10] == 0).all()
     with pytest.raises(
-        ValueError, match="no category of 'donor'.*has cells with the cell_type asked"
+        ValueError, match="no category of 'donor'.*has cells with all of the cell_type asked"
     ):
         draw_donors(*asked, conditions, known, {"cell_type": "T"}, KeyedNoise(0))
+
+
+def test_templates_have_all_types_that_are_asked_for():
+    """The rare type is there in the first three donors; each donor has one condition."""
+    donor = np.repeat(np.arange(10), 60)
+    rare = (donor < 3) & (np.arange(600) % 6 == 0)
+    codes = {"labels": rare.astype(int), "covariate_0": donor % 2, "batch": donor}
+    conditions = [
+        Category("labels", "cell_type", np.array(["B", "rare"])),
+        Category("covariate_0", "condition", np.array(["ctrl", "stim"])),
+        Category("batch", "donor", np.array([f"donor {i}" for i in range(10)])),
+    ]
+    known = Composition(codes, donor + 1.0)
+
+    def templates(n, **requests):
+        asked = read_new_donors({"donor": n}, conditions)
+        return draw_donors(*asked, conditions, known, requests, KeyedNoise(0)).templates
+
+    assert set(templates(20)) == set(range(10))
+    for labels in ("rare", ["B", "rare"], {"B": 9, "rare": 1}):
+        assert set(templates(20, cell_type=labels)) == {0, 1, 2}
+    both = {"condition": {"ctrl": 1, "stim": 1}}
+    assert {t % 2 for t in templates(20, **both)} == {0, 1}  # as no donor has both
+    with pytest.raises(ValueError, match="none of the 1 new donors has condition '(ctrl|stim)'"):
+        templates(1, **both)
+
+
+def test_cells_of_a_name_are_the_same_cells(of_donors):
+    """What is asked for chooses the templates, and with them the donors."""
+    calls = [
+        of_donors.generate(**ASKED | {"n": 64, "labels": labels})
+        for labels in (None, "B", ["B"] * 32 + ["T"] * 32)
+    ]
+    for i, one in enumerate(calls):
+        for other in calls[i + 1 :]:
+            shared = one.obs_names.intersection(other.obs_names)
+            assert (one[shared].X != other[shared].X).nnz == 0
 
 
 def test_new_donors_have_mean_and_variance_of_the_groups_donors(of_donors):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from anndata import AnnData
 from lightning import LightningDataModule
 from scvi.data import AnnDataManager
 
-from scdit._checks import check_class, listed, shortened
+from scdit._checks import check_class, check_names, listed, shortened, shown
 
 _DATASET_SIZE = "2GB"  # that annbatch shuffles in memory at once
 
@@ -104,6 +105,8 @@ class AnnbatchMixin:
             If a file, or the collection, does not exist.
         ImportError
             If annbatch is not installed.
+        TypeError
+            If `paths` is not a list.
         ValueError
             If files or datasets differ in their genes or columns, or the cells cannot be registered.
 
@@ -118,12 +121,31 @@ class AnnbatchMixin:
         _require_annbatch()
         from annbatch import DatasetCollection
 
-        path = Path(collection_path)
-        keys = [labels_key, batch_key]
-        keys += [*(categorical_covariate_keys or ()), *(continuous_covariate_keys or ())]
+        path, keys = Path(collection_path), [labels_key, batch_key]
+        for name, given in {
+            "categorical_covariate_keys": categorical_covariate_keys,
+            "continuous_covariate_keys": continuous_covariate_keys,
+        }.items():
+            keys += check_names(name, given or [])
         columns = [key for key in keys if key is not None]
+
+        def registered(parts: dict[str, Any]) -> AnnData:
+            adata = _joined({name: _opened(x) for name, x in parts.items()}, columns, layer)
+            cls.setup_anndata(
+                adata,
+                layer=layer,
+                labels_key=labels_key,
+                batch_key=batch_key,
+                categorical_covariate_keys=categorical_covariate_keys,
+                continuous_covariate_keys=continuous_covariate_keys,
+                unlabeled_category=unlabeled_category,
+            )
+            return adata
+
         if paths is not None:
-            _write(path, [Path(p) for p in paths], columns, layer)
+            files = _files(path, paths)
+            registered({str(file): file for file in files})  # raises before anything is written
+            _write(path, files)
         elif not path.exists():
             raise FileNotFoundError(
                 f"collection_path: {str(path)!r} does not exist; paths= makes a collection of files"
@@ -135,17 +157,7 @@ class AnnbatchMixin:
             raise ValueError(wrong) from error
         if collection.is_empty:
             raise ValueError(wrong)
-        groups = {group.path: group for group in collection}
-        adata = _joined({name: _opened(group) for name, group in groups.items()}, columns, layer)
-        cls.setup_anndata(
-            adata,
-            layer=layer,
-            labels_key=labels_key,
-            batch_key=batch_key,
-            categorical_covariate_keys=categorical_covariate_keys,
-            continuous_covariate_keys=continuous_covariate_keys,
-            unlabeled_category=unlabeled_category,
-        )
+        adata = registered({group.path: group for group in collection})
         return CollectionDataModule(
             adata, cls._get_most_recent_anndata_manager(adata, required=True).registry
         )
@@ -183,10 +195,19 @@ def _require_annbatch() -> None:
     )
 
 
-def _write(path: Path, files: list[Path], columns: list[str], layer: str | None) -> None:
-    """Shuffle the cells of some files into a new collection."""
-    from annbatch import DatasetCollection
+def _files(path: Path, paths: Any) -> list[Path]:
+    """Files to make a new collection of.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no list, or an empty one.
+    OSError
+        If the collection exists, or a file does not.
+    """
+    if isinstance(paths, str | PathLike):
+        raise TypeError(f"paths must be a list of files, got {shown(paths)}")
+    files = [Path(file) for file in paths]
     if not files:
         raise ValueError("paths is empty: name at least one file")
     if path.exists():
@@ -196,12 +217,20 @@ def _write(path: Path, files: list[Path], columns: list[str], layer: str | None)
     for file in files:
         if not file.exists():
             raise FileNotFoundError(f"paths: {str(file)!r} does not exist")
-    _joined({str(file): _opened(file) for file in files}, columns, layer)  # raises if they differ
+    return files
+
+
+def _write(path: Path, files: list[Path]) -> None:
+    """Shuffle the cells of some files into a new collection, which is there as a whole or not at all."""
+    from annbatch import DatasetCollection
+
     n_cells = sum(_opened(file).n_obs for file in files)
+    unfinished = path.with_name(f"{path.name}.unfinished.zarr")
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a call that was interrupted
     with warnings.catch_warnings():
         # annbatch's choice of format, about which a user can do nothing
         warnings.filterwarnings("ignore", "Consolidated metadata|The data type")
-        DatasetCollection(path, mode="a").add_adatas(
+        DatasetCollection(unfinished, mode="a").add_adatas(
             files,
             load_adata=_opened,
             dataset_size=_DATASET_SIZE,
@@ -209,6 +238,7 @@ def _write(path: Path, files: list[Path], columns: list[str], layer: str | None)
             shuffle_chunk_size=min(1000, n_cells),
             rng=np.random.default_rng(scvi.settings.seed),
         )
+    unfinished.rename(path)
 
 
 def _opened(source: Any) -> AnnData:

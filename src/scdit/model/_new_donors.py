@@ -20,6 +20,7 @@ from scdit.nn import DROPPED
 
 _MIN_DONORS, _MIN_CELLS = 8, 50  # and cells of each
 _MIN_GROUP, _MIN_GROUPED = 3, 0.5  # donors of a group, and share of all that are in such groups
+_MOSTLY = 0.9  # share of the donors that have one category of a condition of donors
 _MOST = 10_000  # new donors
 
 
@@ -126,13 +127,18 @@ def draw_donors(
             f"cells or more; at least {_MIN_DONORS} are needed to learn how donors differ"
         )
     groups = _groups(condition, known, conditions, composition)
-    fitting = np.isin(known, code[_asked_for(conditions, composition, requests)])
+    asked = _asked_for(conditions, requests)
+    fitting = np.ones(len(known), dtype=bool)
+    for other, wanted in asked:
+        own = composition.codes[other.name]
+        has = np.array([np.isin(wanted, own[code == donor]) for donor in known])
+        # of a condition that a donor has one of, no donor has all
+        fitting &= has.all(1) if (has.sum(1) > 1).any() else has.any(1)
     usable = np.flatnonzero(fitting & (np.bincount(groups)[groups] >= _MIN_GROUP))
     if not len(usable):
-        asked = [key for key, request in requests.items() if request is not None]
         raise ValueError(
             f"new_donors: no category of {condition.key!r} with {_MIN_CELLS} training cells or more "
-            f"has cells with the {' and '.join(asked)} asked for"
+            f"has cells with all of the {' and '.join(other.key for other, _ in asked)} asked for"
         )
     templates = np.resize(noise.generator(DONORS).permutation(usable), new.n_categories)
     weights = np.zeros((len(templates), condition.n_categories))
@@ -140,7 +146,17 @@ def draw_donors(
         rng = noise.generator(DONORS, i)
         group = np.flatnonzero(groups == groups[template])
         weights[i, known[group]] = _weights(len(group), rng)
-    return NewDonors(new, weights, known[templates])
+    drawn = NewDonors(new, weights, known[templates])
+    there = drawn.of_composition(composition)
+    for other, wanted in asked:
+        missing = np.setdiff1d(wanted, there.codes[other.name])
+        if len(missing):
+            raise ValueError(
+                f"new_donors: none of the {new.n_categories} new donors has {other.key} "
+                f"{str(other.categories[missing[0]])!r}: ask for more donors, or for each "
+                f"{other.key} in a call of its own"
+            )
+    return drawn
 
 
 def _weights(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -179,7 +195,10 @@ def _groups(
     for other in conditions:
         if isinstance(other, Category) and other.name != condition.name:
             of_donor = [np.unique(composition.codes[other.name][own]) for own in rows]
-            columns.append([own[0] if len(own) == 1 else DROPPED for own in of_donor])
+            column = [own[0] if len(own) == 1 else DROPPED for own in of_donor]
+            # else it is one of cells, such as their type, of which some donors happen to have one
+            if np.mean(np.array(column) != DROPPED) >= _MOSTLY:
+                columns.append(column)
     groups = np.zeros(len(known), dtype=np.int64)
     for column in sorted(columns, key=lambda c: len(set(c))):
         finer = pd.DataFrame([groups, column]).T.groupby([0, 1]).ngroup().to_numpy()
@@ -189,16 +208,17 @@ def _groups(
 
 
 def _asked_for(
-    conditions: Sequence[Condition], composition: Composition, requests: Mapping[str, Any]
-) -> np.ndarray:
-    """Which training cells have categories that are asked for, bool (cells,)."""
-    has = np.ones(len(composition.library_size), dtype=bool)
+    conditions: Sequence[Condition], requests: Mapping[str, Any]
+) -> list[tuple[Category, np.ndarray]]:
+    """Conditions of which categories are asked for, with the codes of these."""
+    asked = []
     for condition in conditions:
         request = requests.get(condition.key)
         if isinstance(condition, Category) and request is not None:
             names = request if isinstance(request, pd.Categorical) else _each(request)
-            has &= np.isin(composition.codes[condition.name], condition.encode(names))
-    return has
+            codes = np.unique(condition.encode(names))
+            asked.append((condition, codes[codes != DROPPED]))
+    return asked
 
 
 def _each(request: Any) -> list[Any]:

@@ -150,6 +150,8 @@ class RecipesMixin(SamplingMixin):
             settings["new_donors"] = {donors[1].key: donors[1].n_categories}
         # the batch size is not a part of it, which changes one count in a hundred thousand
         parts = [f"{k}={v}" for k, v in settings.items() if k in _IN_NAMES]
+        if donors is not None:  # whose templates depend on what is asked for
+            parts.append(f"templates={drawn.templates.tolist()}")
         if added is not None:
             parts.append(f"effects={added.digest()}")
         recipe = Recipe(
