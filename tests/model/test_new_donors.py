@@ -146,6 +146,18 @@ def test_templates_have_all_types_that_are_asked_for():
         templates(1, **both)
 
 
+def test_cells_like_others_are_of_new_donors(of_donors):
+    real = of_donors.adata[::7].copy()
+    asked = {k: v for k, v in ASKED.items() if k != "n"}
+    new = of_donors.generate(like=real, **asked)
+    assert list(new.obs["cell_type"]) == list(real.obs["cell_type"])
+    assert list(new.obs["condition"]) == list(real.obs["condition"])
+    assert set(new.obs["donor"]) <= set(NAMES)
+    assert (new.obs.groupby("donor", observed=True)["condition"].nunique() == 1).all()
+    del real.obs["donor"]
+    assert (of_donors.generate(like=real, **asked).X != new.X).nnz == 0
+
+
 def test_cells_of_a_name_are_the_same_cells(of_donors):
     """What is asked for chooses the templates, and with them the donors."""
     calls = [

@@ -142,7 +142,8 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             Column of donors and number of new ones, ``{"donor": 20}``. All cells are of donors who are not
             in the training cells and differ as these do; other conditions that a donor has one of, and the
             shares of cell types, are those of a training donor. Their names, ``new donor 1``,
-            ``new donor 2``, ..., can be asked for. Needs 8 donors of 50 cells each.
+            ``new donor 2``, ..., can be asked for. Cells `like` others take all conditions but the donors
+            from them. Needs 8 donors of 50 cells each.
         silent
             No progress bar.
 

@@ -107,7 +107,9 @@ class RecipesMixin(SamplingMixin):
                 )
         wanted = self._sizes_by_assay(library_size)
         like = None if like is None else self._joined(like)
-        table = conditions_like(self._conditions, conditions, like)
+        # `like` has no new donors
+        there = [c for c in self._conditions if donors is None or c is not donors[0]]
+        table = conditions_like(there, conditions, like)
         requests = name_requests(self._conditions, labels, batch, covariates, table)
         lengths = lengths_of_all(wanted)
         if like is not None:  # which a model without conditions takes no column of
