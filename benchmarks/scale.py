@@ -130,13 +130,13 @@ def table(rows: list[dict]) -> str:
 
 
 def plan(rows: list[dict]) -> str:
-    """Return what many cells would take, computed from the largest run with the most genes, as Markdown."""
-    row = max(rows, key=lambda row: (row["genes"], row["cells"]))
+    """Return what many cells would take, computed from the largest run, as Markdown."""
+    row = max(rows, key=lambda row: row["cells"])
     lines = []
     for n in PLANNED:
         hours = n * row["cpu_seconds"] / row["cells"] / 3600
         size = n * row["file_mb"] / row["cells"] / 1024
-        lines.append([f"{n:,}", *(f"{hours / w:,.1f}" for w in WORKERS), f"{size:,.0f}"])
+        lines.append([f"{n:,}", *(f"{hours / w:,.2g}" for w in WORKERS), f"{size:,.0f}"])
     head = ["cells", *(f"hours, {w} worker{'s' * (w > 1)}" for w in WORKERS), "file, GB"]
     return pipes([head, *lines])
 

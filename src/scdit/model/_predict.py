@@ -11,7 +11,7 @@ from mudata import MuData
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from scdit._checks import check_bool, check_choice, check_int, check_rng
+from scdit._checks import check_bool, check_choice, check_class, check_int, check_rng
 from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.diffusion import KeyedNoise
@@ -87,6 +87,7 @@ class PredictMixin(CellsMixin, SamplingMixin):
             raise ValueError(
                 "predict_modality needs a model of several modalities: SCDiT.setup_mudata(mdata, ...)"
             )
+        check_class("data", data, MuData, AnnData)
         names = [m.name for m in self._modalities]
         target = names.index(check_choice("modality", modality, names))
         n_samples = check_int("n_samples", n_samples, high=_MOST)
