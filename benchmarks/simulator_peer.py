@@ -52,10 +52,12 @@ def main() -> None:
         command = [sys.executable, __file__, *sys.argv[1:], "--one", name]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         rows += json.loads(done.stdout.strip().splitlines()[-1])
-    floors = [row for row in rows if row["cells"].startswith("floor")]
-    write(
-        f"simulator_peer_{args.data.stem}", [floors[0], *(r for r in rows if r not in floors)], 3
-    )
+    floors = [row for row in rows if "fit, CPU s" not in row]
+    rows = [floors[0], *(row for row in rows if row not in floors)]
+    name = f"simulator_peer_{args.data.stem}"
+    write(name, [{key: row[key] for key in ("cells", *METRICS.values())} for row in rows], 3)
+    costs = ("cells", "slope of effects", "fit, CPU s", "ms/cell", "memory, GB")
+    write(f"{name}_costs", [{key: row[key] for key in costs} for row in rows[1:]])
 
 
 def measure(
@@ -87,8 +89,7 @@ def measure(
         {words: float(table.loc[key, column]) for key, words in METRICS.items()}
         for column in ("value", "floor")
     )
-    none = dict.fromkeys(costs, "–")
-    return [{"cells": "floor (real cells)", **floors, **none}, {"cells": name, **values, **costs}]
+    return [{"cells": "floor (real cells)", **floors}, {"cells": name, **values, **costs}]
 
 
 def of_scdit(train: ad.AnnData, args: argparse.Namespace) -> Draw:
