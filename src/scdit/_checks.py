@@ -7,8 +7,10 @@ is allowed: ``ValueError`` for a value, ``TypeError`` for an object of the wrong
 from __future__ import annotations
 
 import math
+import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
@@ -194,6 +196,18 @@ def shortened(names: Collection[object], most: int = 20) -> str:
     """Names with commas between them, only the first if they are many."""
     some = ", ".join(str(name) for name in list(names)[:most])
     return some if len(names) <= most else f"{some}, ... ({len(names)} in all)"
+
+
+@contextmanager
+def errors_name(argument: str, other: str) -> Iterator[None]:
+    """Errors whose message begins with the name of an argument of another function get the caller's name."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError) as error:
+        if error.args and isinstance(error.args[0], str):
+            text = re.sub(rf"^(`?){other}\b", lambda m: m[1] + argument, error.args[0])
+            error.args = (text, *error.args[1:])
+        raise
 
 
 def users_stacklevel() -> int:

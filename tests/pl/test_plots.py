@@ -183,7 +183,7 @@ def test_evaluation_shows_how_many_steps_worse(table):
     ax = scdit.pl.evaluation(table)
     names = [text.get_text() for text in ax.get_yticklabels()]
     assert len(names) == 9
-    assert names[2] == "can a forest tell? components (AUC)"
+    assert names[2] == "random forest on PCs (AUC) [c2st_rf_pca]"
     factor = np.log(4) / np.log(1.25)
     # w2 of half the floor is to the left; what is beyond the edge stands at it
     expected = [factor, 8, 0, 4, np.log(0.5) / np.log(1.25), 8, 8]
@@ -201,6 +201,9 @@ def test_evaluation_of_draws_has_error_bars(table):
     assert len(ax.collections) == before + 2
     ends = ax.collections[2].get_segments()[0][:, 0]
     np.testing.assert_allclose(ends, np.log([3.5, 4.5]) / np.log(1.25))
+    for column in ("sd", "floor_sd"):
+        with pytest.raises(ValueError, match=rf"table\['{column}'\] must hold numbers"):
+            scdit.pl.evaluation(table.assign(**{column: "0.1"}))
 
 
 def test_evaluation_of_a_label(table):
@@ -250,6 +253,29 @@ def test_denoising_draws_every_state():
     assert len({ax.get_xlim() for ax in axes}) == 1
     figure = axes[0].figure
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["B", "T"]
+
+
+def test_colors_of_denoising_are_those_of_embedding(pair):
+    for cells in pair:
+        cells.obs["cell_type"] = cells.obs["cell_type"].astype("category")
+        names = cells.obs["cell_type"].cat.categories[::-1]
+        order = [names[0], "none", *names[1:]]
+        cells.obs["cell_type"] = cells.obs["cell_type"].cat.set_categories(order)
+    embedding = scdit.pl.embedding(*pair, "cell_type", basis="pca")[-1].get_legend()
+
+    labels = pair[0].obs["cell_type"]
+    states = np.random.default_rng(0).normal(size=(2, len(labels), 3))
+    for given in (labels, labels.array):
+        legend = scdit.pl.denoising(states, given)[0].figure.legends[0]
+        found, expected = (
+            [
+                (text.get_text(), tuple(dot.get_facecolor()[0]))
+                for text, dot in zip(key.get_texts(), key.legend_handles, strict=True)
+            ]
+            for key in (legend, embedding)
+        )
+        assert found == expected
+        assert [name for name, _ in found] == list(names)
 
 
 def test_denoising_without_labels_and_with_axes():

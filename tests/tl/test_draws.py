@@ -30,8 +30,41 @@ def test_one_draw_has_no_spread_and_none_is_refused(test, fresh):
     assert table["sd"].isna().all()
     with pytest.raises(ValueError, match="holds no draw"):
         scdit.tl.evaluate(test, [], metrics=["mmd"])
-    with pytest.raises(TypeError, match="generated must be"):
-        scdit.tl.evaluate(test, ["fresh"], metrics=["mmd"])
+
+
+def test_draws_are_checked_before_any_is_compared(test, fresh):
+    import mudata
+
+    def refused(error, match, generated):
+        fresh.uns.pop("scdit_evaluation", None)
+        with pytest.raises(error, match=match):
+            scdit.tl.evaluate(test, generated, metrics=["mmd"])
+        assert "scdit_evaluation" not in fresh.uns
+
+    refused(TypeError, r"^generated\[1\] must be", [fresh, "fresh"])
+    refused(TypeError, r"^generated\[1\] must be.*got list", [fresh, [fresh]])
+    refused(
+        TypeError, r"^generated\[1\].*of generated\[0\]", [fresh, mudata.MuData({"rna": fresh})]
+    )
+    refused(TypeError, "or a list of draws, got tuple", (fresh,))
+    # values are found out when a draw is read: the earlier ones stay as they are
+    fraction = fresh.copy()
+    fraction.X.data = fraction.X.data + 0.5
+    refused(ValueError, r"generated\[1\]", [fresh, fraction])
+    refused(ValueError, r"generated\[2\]", [fresh, fresh, fresh[:, :5].copy()])
+
+
+@pytest.mark.filterwarnings("ignore:.*lacks the column of labels")
+def test_means_over_some_of_the_draws_say_so(test, fresh):
+    unlabelled = fresh.copy()
+    del unlabelled.obs["cell_type"]
+    table = scdit.tl.evaluate(
+        test, [fresh, unlabelled, fresh], labels_key="cell_type", metrics=["mmd"]
+    )
+    is_all = table["group"] == "all"
+    assert (table.loc[is_all, "note"] == "").all()
+    assert table.loc[~is_all, "note"].eq("mean over 2 of 3 draws").all()
+    assert (~is_all).any()
 
 
 @pytest.mark.parametrize(

@@ -231,5 +231,8 @@ def test_figure(by_donors):
     plt.close("all")
     with pytest.raises(ValueError, match="lacks 'metric'"):
         scdit.pl.power(table.drop(columns="metric"))
+    for column in ("n_cells", "value", "low"):
+        with pytest.raises(ValueError, match=rf"table\['{column}'\] must hold numbers"):
+            scdit.pl.power(table.assign(**{column: "many"}))
     with pytest.raises(TypeError, match="table must be a DataFrame"):
         scdit.pl.power([1])

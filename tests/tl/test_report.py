@@ -39,7 +39,7 @@ def test_the_verdict_is_on_top(train, test, fresh, tmp_path):
     text = path.read_text(encoding="utf-8")
     box = text[text.index('<div class="verdict') : text.index("At a glance")]
     assert "indistinguishable" in box or "close" in box
-    assert "can a regression tell? genes (AUC)" in box
+    assert "logistic regression on genes (AUC)" in box
     assert "±" in box
     assert "Fitted on the training cells." in text
 
@@ -74,3 +74,28 @@ def test_the_page_evaluates_by_itself_and_without_labels(test, fresh, tmp_path, 
     text = path.read_text(encoding="utf-8")
     assert "copies of them cannot be found" in text
     assert "Provenance" not in text
+
+
+def test_labels_are_looked_for_with_an_evaluation_too(train, test, fresh, tmp_path):
+    path = tmp_path / "report.html"
+    table = scdit.tl.evaluate(test, fresh, metrics=["mmd"])
+    for given in (None, table):
+        with pytest.raises(KeyError, match="'cell_typ'.*did you mean 'cell_type'"):
+            scdit.tl.report(
+                test, fresh, path, labels_key="cell_typ", evaluation=given, basis="pca"
+            )
+    train = train.copy()
+    del train.obs["cell_type"]
+    with pytest.raises(KeyError, match="reference.obs"):
+        scdit.tl.report(
+            test,
+            fresh,
+            path,
+            labels_key="cell_type",
+            reference=train,
+            evaluation=table,
+            basis="pca",
+        )
+    with pytest.raises(ValueError, match=r"evaluation\['sd'\] must hold numbers"):
+        scdit.tl.report(test, fresh, path, evaluation=table.assign(sd="0.1"), basis="pca")
+    assert not path.exists()

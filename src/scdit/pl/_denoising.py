@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
@@ -36,7 +37,8 @@ def denoising(
     labels
         Label of each cell, shape (cells,).
     colors
-        Colour of each label; scanpy's palette by default.
+        Colour of each label. By default those of a palette, in the order of the categories if
+        `labels` has such, else in alphabetical order.
     axes
         One axes per saved step. Made if None, at most six in a row.
 
@@ -131,9 +133,13 @@ def _shades(
             f"There are {n_cells} cells, but labels of shape {np.shape(labels)}: give one for each."
         )
     names = np.array([as_text(label) for label in labels])
-    values = np.unique(names)
+    # those of categories first, in their order and with those that no cell has, as in `embedding`
+    dtype = getattr(labels, "dtype", None)
+    known = dtype.categories if isinstance(dtype, pd.CategoricalDtype) else []
+    every = list(dict.fromkeys([*map(as_text, known), *np.unique(names)]))
+    values = [value for value in every if value in set(names)]
     if colors is None:
-        colors = dict(zip(values, palette(len(values)), strict=True))
+        colors = dict(zip(every, palette(len(every)), strict=True))
     check_class("colors", colors, Mapping)
     missing = [value for value in values if not is_color_like(colors.get(value))]
     if missing:

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from scdit._checks import check_class, did_you_mean, shortened
 from scdit.pl._style import NEUTRAL, check_axes, despine
-from scdit.tl._evaluate import check_table
 from scdit.tl._joint_metrics import JOINT_METRICS
 from scdit.tl._metrics import METRICS
+from scdit.tl._tables import check_table
 from scdit.tl._verdict import FAR, NEAR, spread_in_steps, steps_from_floor
 
 WIDEST = 8.0  # steps that the axis shows
@@ -78,9 +78,9 @@ def evaluation(table: pd.DataFrame, *, group: str = "all", ax: Axes | None = Non
         )
     own = ax is None
     if ax is None:
-        _, ax = plt.subplots(figsize=(9, 2.2 + 0.29 * len(rows)), layout="constrained")
+        _, ax = plt.subplots(figsize=(11, 2.2 + 0.29 * len(rows)), layout="constrained")
 
-    names = rows["metric"].map(lambda name: _WORDS.get(name, name))
+    names = rows["metric"].map(lambda name: f"{_WORDS[name]} [{name}]" if name in _WORDS else name)
     if "modality" in rows:
         names = rows["modality"].astype(str) + ": " + names
     height = -np.arange(len(rows))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from scdit._checks import check_class, listed
 from scdit.pl._style import NEUTRAL, despine, new_axes, palette
+from scdit.tl._tables import check_numbers
 
 _COLUMNS = ("n_cells", "metric", "value", "low", "high")
 
@@ -37,7 +38,7 @@ def power(table: pd.DataFrame, *, axes: Sequence[Axes] | None = None) -> np.ndar
     TypeError
         If `table` is no data frame.
     ValueError
-        If it lacks columns or rows, or another number of axes is given.
+        If it lacks columns, rows or numbers, or another number of axes is given.
 
     Examples
     --------
@@ -49,6 +50,7 @@ def power(table: pd.DataFrame, *, axes: Sequence[Axes] | None = None) -> np.ndar
         raise ValueError(
             f"table must be what scdit.tl.power returns; it lacks {listed(missing or ['rows'])}"
         )
+    check_numbers("table", table, ("n_donors", "n_cells", "value", "low", "high"))
     by_donors = "n_donors" in table
     x, label = (
         ("n_donors", "donors in each group") if by_donors else ("n_cells", "cells in each group")

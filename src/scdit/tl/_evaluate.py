@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
-from pandas.api.types import is_numeric_dtype
 
-from scdit._checks import check_class, check_int, check_rng, shortened
+from scdit._checks import check_int, check_rng, errors_name, shortened
 from scdit.tl._choice import choose_metrics
-from scdit.tl._draws import average_tables
+from scdit.tl._draws import average_tables, check_draws
 from scdit.tl._joint import JointTrial
 from scdit.tl._joint_metrics import joint_trials
 from scdit.tl._metrics import METRICS, Metric
@@ -21,7 +22,6 @@ from scdit.tl._population import ALL, check_key
 from scdit.tl._trial import Trial, build_trials, read_sides
 
 NAN = float("nan")
-COLUMNS = ("metric", "group", "value", "floor", "better", "ideal", "n", "note")
 
 
 def evaluate(
@@ -105,15 +105,15 @@ def evaluate(
         - ``better``: ``"lower"``, ``"higher"``, or ``"closer"`` to the ideal
         - ``ideal``: the value of a perfect generator with endless cells; NaN where that is the floor
         - ``n``: cells on each side
-        - ``note``: why there is no value, or what is missing from a mean over labels
+        - ``note``: why there is no value, or what is missing from a mean over labels or draws
 
     Raises
     ------
     KeyError
         If `real` or `reference` lacks the layer or the labels.
     TypeError
-        If an argument is of the wrong class, some sides are AnnData and some MuData, or a matrix is
-        of a kind that is not supported.
+        If an argument is of the wrong class, some sides or draws are AnnData and some MuData, or a
+        matrix is of a kind that is not supported.
     ValueError
         If values are no counts, genes or modalities are missing, there are too few cells to fit
         features, labels are missing or of mixed types, no cell has all modalities, a list of draws is
@@ -137,28 +137,48 @@ def evaluate(
     >>> draws = [model.generate(labels=n_cells, rng=seed) for seed in range(3)]
     >>> table = scdit.tl.evaluate(test, draws, reference=train, labels_key="cell_type")
     """
+    draws = check_draws(generated)
+    compare = partial(
+        _compare,
+        real,
+        reference=reference,
+        labels_key=labels_key,
+        layer=layer,
+        preset=preset,
+        metrics=metrics,
+        max_cells=max_cells,
+        assays=assays,
+        protein_expression_obsm_key=protein_expression_obsm_key,
+    )
     if isinstance(generated, list):
-        if not generated:
-            raise ValueError("generated: the list holds no draw")
-        return average_tables(
-            [
-                evaluate(
-                    real,
-                    draw,
-                    labels_key=labels_key,
-                    reference=reference,
-                    layer=layer,
-                    preset=preset,
-                    metrics=metrics,
-                    max_cells=max_cells,
-                    rng=seed,
-                    assays=assays,
-                    protein_expression_obsm_key=protein_expression_obsm_key,
-                )
-                # with other cells as the floor each time, whose chance is averaged too
-                for draw, seed in zip(generated, _seeds(rng, len(generated)), strict=True)
-            ]
-        )
+        tables = []
+        # with other cells as the floor each time, whose chance is averaged too
+        for i, seed in enumerate(_seeds(rng, len(draws))):
+            with errors_name(f"generated[{i}]", "generated"):
+                tables.append(compare(draws[i], rng=seed))
+    else:
+        tables = [compare(generated, rng=rng)]
+    for draw, table in zip(draws, tables, strict=True):
+        if not draw.is_view:  # which would become an object of its own
+            draw.uns["scdit_evaluation"] = table.copy()
+    return average_tables(tables) if isinstance(generated, list) else tables[0]
+
+
+def _compare(
+    real: AnnData | MuData,
+    generated: AnnData | MuData,
+    *,
+    reference: AnnData | MuData | None,
+    labels_key: str | None,
+    layer: str | None,
+    preset: str,
+    metrics: Sequence[str] | None,
+    max_cells: int,
+    rng: Any,
+    assays: Mapping[str, str] | None,
+    protein_expression_obsm_key: str | None,
+) -> pd.DataFrame:
+    """The table of one draw, see :func:`evaluate`."""
     sides = check_all_sides(
         real, generated, reference, protein_expression_obsm_key=protein_expression_obsm_key
     )
@@ -167,49 +187,23 @@ def evaluate(
     max_cells = check_int("max_cells", max_cells)
     check_key("labels_key", labels_key)
     check_key("layer", layer)
-    draws = np.random.default_rng(check_rng(rng))
+    generator = np.random.default_rng(check_rng(rng))
     if several:
         cells = read_modal_sides(*sides, labels_key=labels_key, layer=layer, assays=assays)
     else:
         if assays is not None:
             raise ValueError("assays names modalities of a MuData; these are AnnData objects")
         cells = {"": read_sides(*sides, labels_key=labels_key, layer=layer)}
-    trials = build_trials(cells, max_cells=max_cells, rng=draws)
+    trials = build_trials(cells, max_cells=max_cells, rng=generator)
     table = pd.DataFrame(
         [{"modality": name} | row for name, rows in _sections(trials, chosen) for row in rows]
     )
-    if not several:
-        table = table.drop(columns="modality")
-    if not generated.is_view:  # which would become an object of its own
-        generated.uns["scdit_evaluation"] = table.copy()
-    return table
+    return table if several else table.drop(columns="modality")
 
 
 def _seeds(rng: int | np.random.SeedSequence | np.random.Generator | None, n: int) -> list[int]:
     """Return a seed for each of `n` draws."""
     return np.random.default_rng(check_rng(rng)).integers(2**32, size=n).tolist()
-
-
-def check_table(name: str, table: pd.DataFrame) -> None:
-    """Raise unless `table` is one that :func:`evaluate` returned.
-
-    Raises
-    ------
-    TypeError
-        If it is no table.
-    ValueError
-        If it lacks columns, or numbers where these belong.
-    """
-    check_class(name, table, pd.DataFrame)
-    lacking = [column for column in COLUMNS if column not in table]
-    if lacking:
-        raise ValueError(
-            f"{name} lacks the columns {', '.join(lacking)}: pass the table that scdit.tl.evaluate "
-            "returned"
-        )
-    for column in ("value", "floor", "n"):
-        if not is_numeric_dtype(table[column].dtype):
-            raise ValueError(f"{name}[{column!r}] must hold numbers, has {table[column].dtype}")
 
 
 def _sections(

@@ -16,7 +16,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scdit._checks import check_choice, check_class, check_rng
-from scdit.tl._evaluate import check_table, evaluate
+from scdit.tl._evaluate import evaluate
 from scdit.tl._kinds import FEATURES, Kind, find_kinds
 from scdit.tl._modal_sides import check_all_sides, read_modality
 from scdit.tl._modalities import Modalities
@@ -24,6 +24,7 @@ from scdit.tl._population import check_key, read_labels
 from scdit.tl._privacy import LEAST, check_donors, privacy
 from scdit.tl._read_modalities import read_modalities
 from scdit.tl._report_parts import figure, label_table, metric_table, to_html, verdict_box
+from scdit.tl._tables import check_table
 
 PAGE = Template((Path(__file__).parent / "_report.html").read_text(encoding="utf-8"))
 
@@ -103,6 +104,9 @@ def report(
     modalities: list[str | None] = list(real.mod) if isinstance(real, MuData) else [None]
     if evaluation is not None:
         check_table("evaluation", evaluation)
+        for name in [name for name in sides if name != "generated"]:
+            if labels_key is not None:
+                _labels(sides, name, labels_key)
         for modality in modalities:
             read_modality(real, generated, modality, layer=layer, assays=assays)
     rng = np.random.default_rng(check_rng(rng))
