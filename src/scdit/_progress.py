@@ -47,7 +47,8 @@ class _LoggedProgress(terminal_tqdm):
         self._of, self._done = max(total, 1), done
         self._line = _TENTHS * done // self._of
         self._first, self._began = done, time.monotonic()
-        self._what, self._counted, self._values = description, unit, ""
+        self._what, self._values = description, ""
+        self._counted = unit + ("es" if unit.endswith("ch") else "s")  # cells, batches
         if not logger.hasHandlers():  # else lines would be lost
             logger.addHandler(logging.StreamHandler())
         if logger.level == logging.NOTSET:
@@ -60,13 +61,13 @@ class _LoggedProgress(terminal_tqdm):
             self._line = line
             seconds = max(time.monotonic() - self._began, 1e-3)
             logger.info(
-                "%s: %d%% (%d of %d %s, %.3g a second)%s",
+                "%s: %d%% (%d of %d, %.3g %s/s)%s",
                 self._what,
                 100 * line // _TENTHS,
                 self._done,
                 self._of,
-                self._counted,
                 (self._done - self._first) / seconds,
+                self._counted,
                 self._values,
             )
         return None
