@@ -193,6 +193,15 @@ def test_evaluation_shows_how_many_steps_worse(table):
     assert "no factor: value or floor is not above 0" in texts
     assert "-0.01" in texts
     assert "too few cells" in texts
+    # nothing is cut off
+    ax.figure.canvas.draw()
+    edges = [
+        text.get_window_extent()
+        for text in [*ax.texts, *ax.get_yticklabels()]
+        if text.get_text()
+    ]
+    assert min(box.x0 for box in edges) >= 0
+    assert max(box.x1 for box in edges) <= ax.figure.bbox.width
 
 
 def test_evaluation_of_draws_has_error_bars(table):

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
 
 from scdit._checks import check_class, did_you_mean, shortened
 from scdit.pl._style import NEUTRAL, check_axes, despine
@@ -17,6 +18,7 @@ from scdit.tl._metrics import METRICS
 from scdit.tl._tables import check_table
 from scdit.tl._verdict import FAR, NEAR, spread_in_steps, steps_from_floor
 
+_ROOM = 90  # points to the right of the axes, for value and floor
 WIDEST = 8.0  # steps that the axis shows
 _WORDS = {name: metric.words for name, metric in (METRICS | JOINT_METRICS).items()}
 # meaning, colour and marker; colours of Okabe & Ito, which colour-blind readers tell apart
@@ -136,7 +138,14 @@ def _legend(ax: Axes, *, below_figure: bool) -> None:
             handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize="small"
         )
     else:
-        ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.25, 1), frameon=False)
+        beside = offset_copy(ax.transAxes, ax.get_figure(root=True), x=_ROOM, units="points")
+        ax.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(1, 1),
+            bbox_transform=beside,
+            frameon=False,
+        )
 
 
 def _reason(ax: Axes, y: float, text: str) -> None:
@@ -147,10 +156,11 @@ def _reason(ax: Axes, y: float, text: str) -> None:
 
 def _columns(ax: Axes, y: float, value: str, floor: str) -> None:
     """Write two words to the right of the axes."""
-    for x, word, color in ((1.11, value, "black"), (1.23, floor, NEUTRAL)):
-        ax.text(
-            x, y, word, color=color, ha="right", va="center", fontsize="small",
-            transform=ax.get_yaxis_transform(),
+    # in points from the edge, so that the margin they need does not depend on the width of the axes
+    for x, word, color in ((_ROOM / 2, value, "black"), (_ROOM, floor, NEUTRAL)):
+        ax.annotate(
+            word, (1, y), (x, 0), xycoords=ax.get_yaxis_transform(), textcoords="offset points",
+            color=color, ha="right", va="center", fontsize="small", annotation_clip=False,
         )  # fmt: skip
 
 
