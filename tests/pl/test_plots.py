@@ -196,9 +196,7 @@ def test_evaluation_shows_how_many_steps_worse(table):
     # nothing is cut off
     ax.figure.canvas.draw()
     edges = [
-        text.get_window_extent()
-        for text in [*ax.texts, *ax.get_yticklabels()]
-        if text.get_text()
+        text.get_window_extent() for text in [*ax.texts, *ax.get_yticklabels()] if text.get_text()
     ]
     assert min(box.x0 for box in edges) >= 0
     assert max(box.x1 for box in edges) <= ax.figure.bbox.width

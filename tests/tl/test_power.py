@@ -1,6 +1,7 @@
 """Power: rates of tests whose answer is known, designs, failures, and bad input."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import scdit
 from scdit.tl._group_tests import pseudobulk, t_test, wilcoxon
 from scdit.tl._power_study import Study
 
+GENES = [f"gene{i}" for i in range(40)]
 UP = pd.Series(2.0, index=[f"gene{i}" for i in range(0, 40, 4)])
 DESIGN = {"n_donors": 3, "n_cells": 20, "donor_key": "donor", "repeats": 3, "silent": True}
 
@@ -193,12 +195,58 @@ def test_built_in_tests_are_those_of_their_libraries(make_donors):
         ({"effects": pd.Series({"gen1": 1.0})}, "unknown, such as 'gen1'; did you mean"),
         ({"repeats": 1}, "repeats must be"),
         ({"alpha": 1}, "alpha must be"),
-        ({"n_jobs": 0}, "n_jobs must be"),
+        ({"n_jobs": 0}, "n_jobs, if not -1, must be"),
+        ({"n_jobs": -2}, "n_jobs, if not -1, must be"),
+        ({"n_donors": 20_000}, "^n_donors must be .* at most 10000"),
+        ({"donor_key": "patient"}, "^donor_key: "),
+        ({"donor_key": "condition"}, "^donor_key: "),
+        ({"covariates": {"condition": "stm"}}, "unknown condition 'stm'"),
+        ({"covariates": {"condition": ["stim"] * 7}}, "60"),
+        ({"effects": 0 * UP}, "^effects must have .* 0 for 40 genes"),
+        ({"effects": pd.Series(1.0, index=GENES)}, "^effects must have .* 40 for 40 genes"),
     ],
 )
 def test_bad_requests(of_donors, changes, match):
+    def untested(*_):
+        raise KeyboardInterrupt  # which no replicate counts
+
     with pytest.raises(ValueError, match=match):
+        scdit.tl.power(of_donors, **{**DESIGN, "test": untested, **changes})
+
+
+@pytest.mark.parametrize("changes", [{"labels": ["B"]}, {"labels": 3}, {"donor_key": 3}])
+def test_names_that_are_none(of_donors, changes):
+    with pytest.raises(TypeError, match=rf"^{next(iter(changes))} must be"):
         scdit.tl.power(of_donors, **{**DESIGN, **changes})
+
+
+def test_numbers_of_numpy_and_pandas(of_donors):
+    asked = {**DESIGN, "repeats": 2, "test": no_test, "effects": UP}
+    expected = scdit.tl.power(of_donors, **{**asked, "n_cells": [5, 6], "n_donors": 2})
+    for cells, donors in (
+        (range(5, 7), np.array(2)),
+        (pd.Index([5, 6]), np.int64(2)),
+        (np.array([5, 6]), 2),
+    ):
+        given = {**asked, "n_cells": cells, "n_donors": donors, "n_jobs": np.int64(1)}
+        pd.testing.assert_frame_equal(scdit.tl.power(of_donors, **given), expected)
+
+
+def test_replicates_without_a_gene_to_test_have_failed(of_donors, monkeypatch):
+    monkeypatch.setattr("scdit.tl._power_study.DETECTED", 1.1)  # of the cells
+    with pytest.warns(UserWarning, match="failed in 3 of 3 .* with no gene to test"):
+        table = scdit.tl.power(of_donors, **DESIGN)
+    assert (table["failed"] == 3).all()
+
+
+def test_donors_that_are_alike_raise_no_warning():
+    """Scipy warns of lost precision."""
+    obs = pd.DataFrame({"group": np.repeat(["one", "two"], 4), "donor": list("aabbccdd")})
+    obs.index = obs.index.astype(str)
+    adata = AnnData(np.tile([[3.0, 1.0], [1.0, 3.0]], (4, 1)), obs=obs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pseudobulk(adata, "group", "donor")
 
 
 def test_objects_of_the_wrong_class(make_adata):

@@ -24,12 +24,12 @@ from scdit._checks import (
 )
 from scdit._progress import progress
 from scdit.tl._group_tests import TESTS, GroupTest
-from scdit.tl._power_study import METRICS, Study, new_names
+from scdit.tl._power_study import METRICS, Study
 
 if TYPE_CHECKING:
     from scdit.model import SCDiT
 
-_MOST, _MOST_CELLS = 10_000, 100_000  # replicates, or donors or cells of a group
+_MOST, _MOST_CELLS = 10_000, 100_000  # replicates or new donors, and cells
 
 
 def power(
@@ -99,14 +99,16 @@ def power(
     RuntimeError
         If the model is not trained.
     TypeError
-        If `model` is no SCDiT.
+        If `model` is no SCDiT, or `labels` or `donor_key` is no name.
     ValueError
-        If an argument is out of range or unknown, or the model has too few donors.
+        If an argument is out of range or unknown, all genes or none have effects, the model cannot make
+        the cells of the first design, or it has too few donors.
 
     Warns
     -----
     UserWarning
-        If the test fails in some replicates, with the first error.
+        If the test fails in some replicates, or no gene is in a tenth of the cells; with the first
+        error.
 
     Examples
     --------
@@ -121,17 +123,18 @@ def power(
     >>> scdit.pl.power(table)
     """
     from scdit.model import SCDiT
+    from scdit.model._null import categories_of
     from scdit.module import RNA
 
     check_class("model", model, SCDiT)
     model._sampling_options()  # which needs a trained model
-    cells = _numbers("n_cells", n_cells, 2)
+    cells = _numbers("n_cells", n_cells, 2, _MOST_CELLS)
     donors: list[int | None] = [None]
     if n_donors is not None:
         if donor_key is None:
             raise ValueError("n_donors needs donor_key=, the registered column of donors")
-        donors = [*_numbers("n_donors", n_donors, 1)]
-        new_names(model, donor_key, 1)
+        donors = [*_numbers("n_donors", n_donors, 1, _MOST)]
+        categories_of("donor_key", donor_key, model._conditions)
     elif donor_key is not None:
         raise ValueError("donor_key needs n_donors=, the number of donors of each group")
     if not callable(test):
@@ -140,24 +143,31 @@ def power(
             raise ValueError(
                 "test='pseudobulk' needs n_donors= and donor_key=: donors are replicates"
             )
-        if test == "pseudobulk" and min(_numbers("n_donors", n_donors, 1)) < 2:
+        if test == "pseudobulk" and min(n for n in donors if n is not None) < 2:
             raise ValueError("test='pseudobulk' needs n_donors of at least 2")
         test = TESTS[test]
     repeats = check_int("repeats", repeats, 2, _MOST)
     alpha = check_number("alpha", alpha, 0, 1, open_low=True, open_high=True)
     check_bool("silent", silent)
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
-        raise ValueError(f"n_jobs must be a whole number other than 0, got {shown(n_jobs)}")
+    n_jobs = -1 if n_jobs == -1 else check_int("n_jobs, if not -1,", n_jobs)
+    if labels is not None and not isinstance(labels, str):
+        raise TypeError(f"labels must be one name or None, got {shown(labels)}")
     genes = model._genes_to_change()
     if effects is not None:
         check_class("effects", effects, pd.Series)
         model._effects(effects, model._conditions)
+        if np.count_nonzero(effects) in (0, len(genes)):
+            raise ValueError(
+                "effects must have a fold change other than 0 for some genes, and not for all: they "
+                f"have {np.count_nonzero(effects)} for {len(genes)} genes"
+            )
     names = [m.name for m in model._modalities if m.assay == RNA and model._is_mudata]
     modality = names[0] if names else None
     study = Study(
         model._without_data(), genes, modality, test, effects, donor_key, labels, covariates, alpha
     )
     designs = list(itertools.product(donors, cells))
+    study.check(*designs[0])
     seeds = np.random.default_rng(check_rng(rng)).integers(2**63, size=(len(designs), repeats, 3))
     jobs = (
         delayed(study.replicate)(n, m, own.tolist())
@@ -206,13 +216,11 @@ def _summary(found: Sequence[list[float] | str]) -> Iterator[dict[str, Any]]:
         }
 
 
-def _numbers(name: str, values: Any, low: int) -> list[int]:
-    """One number or several, each at least `low`, as a list."""
-    many = (
-        values
-        if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
-        else [values]
-    )
+def _numbers(name: str, values: Any, low: int, high: int) -> list[int]:
+    """One number or several, each from `low` to `high`, as a list."""
+    if isinstance(values, np.ndarray | pd.Index | pd.Series):
+        values = values.tolist()
+    many = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
     if not len(many):
         raise ValueError(f"{name} is empty")
-    return [check_int(name, value, low, _MOST_CELLS) for value in many]
+    return [check_int(name, value, low, high) for value in many]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from scipy.stats import false_discovery_control
 
+from scdit._checks import errors_name
 from scdit.tl._group_tests import ONE, TWO, GroupTest, p_values
 from scdit.tl._random_effects import random_effects
 
@@ -48,10 +50,17 @@ class Study:
     covariates: Mapping[str, Any] | None
     alpha: float
 
+    def check(self, n_donors: int | None, n_cells: int) -> None:
+        """Make two cells of a design, so that errors come before any work and name arguments of :func:`power`."""
+        first = {"batch_size": 2, "shard": (0, -(-n_cells * (n_donors or 1) // 2))}
+        with warnings.catch_warnings(), errors_name("donor_key", "new_donors"):
+            warnings.simplefilter("ignore")  # each replicate has these
+            self._counts(n_donors, n_cells, 0, **first)
+
     def replicate(
         self, n_donors: int | None, n_cells: int, seeds: Sequence[int]
     ) -> list[float] | str:
-        """The metrics of two groups, in their order; the error, as text, if the test fails.
+        """The metrics of two groups, in their order; as text, why there are none.
 
         Parameters
         ----------
@@ -71,6 +80,8 @@ class Study:
             for e in (None, effects)
         )
         tested = null.X.getnnz(axis=0) >= DETECTED * null.n_obs
+        if not tested.any():
+            return f"no gene to test: none is in {DETECTED:.0%} of the cells"
         true = self.genes.isin(effects.index[effects != 0])[tested]
         try:
             p_null, p = (
@@ -87,9 +98,14 @@ class Study:
         ]
 
     def _counts(
-        self, n_donors: int | None, n_cells: int, seed: int, effects: pd.Series | None = None
+        self,
+        n_donors: int | None,
+        n_cells: int,
+        seed: int,
+        effects: pd.Series | None = None,
+        **kwargs: Any,
     ) -> sp.csr_matrix:
-        """Counts (cells, genes) of one group, its donors one after the other."""
+        """Counts (cells, genes) of one group, its donors one after the other; `kwargs` are of ``generate``."""
         asked: dict[str, Any] = {"n": n_cells}
         if n_donors is not None:
             names = new_names(self.model, self.donor_key, n_donors)
@@ -102,6 +118,7 @@ class Study:
             effects=effects,
             rng=seed,
             silent=True,
+            **kwargs,
         )
         return (made if self.modality is None else made[self.modality]).X
 
@@ -119,7 +136,7 @@ class Study:
 
 
 def new_names(model: SCDiT, donor_key: Any, n: int) -> np.ndarray:
-    """Names of new donors (n,); errors as those of `new_donors` of :meth:`scdit.SCDiT.generate`."""
+    """Names of new donors (n,), see `new_donors` of :meth:`scdit.SCDiT.generate`."""
     from scdit.model._new_donors import read_new_donors
 
     found = read_new_donors({donor_key: n}, model._conditions)
