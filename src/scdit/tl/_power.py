@@ -167,8 +167,8 @@ def power(
         model._without_data(), genes, modality, test, effects, donor_key, labels, covariates, alpha
     )
     designs = list(itertools.product(donors, cells))
-    study.check(*designs[0])
     seeds = np.random.default_rng(check_rng(rng)).integers(2**63, size=(len(designs), repeats, 3))
+    study.check(*designs[0])
     jobs = (
         delayed(study.replicate)(n, m, own.tolist())
         for (n, m), of_design in zip(designs, seeds, strict=True)
