@@ -194,7 +194,7 @@ def test_evaluation_names_the_modality():
     )
     names = [text.get_text() for text in scdit.pl.evaluation(table).get_yticklabels()]
     assert names == [
-        "rna: distance of the cells (MMD²)",
-        "prot: distance of the cells (MMD²)",
-        "joint: modalities fit together",
+        "rna: distance of the cells (MMD²) [mmd]",
+        "prot: distance of the cells (MMD²) [mmd]",
+        "joint: modalities fit together [cca]",
     ]

@@ -190,7 +190,7 @@ def test_evaluation_shows_how_many_steps_worse(table):
     np.testing.assert_allclose(marks(ax), expected)
     texts = [text.get_text() for text in ax.texts]
     # each row without a mark says why, and has its numbers if there are any
-    assert "no factor: value or floor is not above 0" in texts
+    assert "not drawn: value or floor is 0 or negative" in texts
     assert "-0.01" in texts
     assert "too few cells" in texts
     # nothing is cut off
