@@ -136,8 +136,9 @@ def _shades(
     # those of categories first, in their order and with those that no cell has, as in `embedding`
     dtype = getattr(labels, "dtype", None)
     known = dtype.categories if isinstance(dtype, pd.CategoricalDtype) else []
-    every = list(dict.fromkeys([*map(as_text, known), *np.unique(names)]))
-    values = [value for value in every if value in set(names)]
+    present = np.unique(names).tolist()
+    every = list(dict.fromkeys([*map(as_text, known), *present]))
+    values = [value for value in every if value in present]
     if colors is None:
         colors = dict(zip(every, palette(len(every)), strict=True))
     check_class("colors", colors, Mapping)
