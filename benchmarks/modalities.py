@@ -232,7 +232,7 @@ def report(
     same = ("row", "seed", "genes", "peaks")
     new = {tuple(row[key] for key in same) for row in rows}
     old = [row for row in read_results(path) if tuple(row[key] for key in same) not in new]
-    kept = rows if args.epochs is not None else [*old, *rows]
+    kept = rows if args.epochs is not None else [*rows, *old]
     if args.epochs is None:
         write_results(kept, path)
     shown = [row for row in kept if (row["genes"], row["peaks"]) == (args.hvg, args.peaks)]
