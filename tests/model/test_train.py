@@ -286,7 +286,8 @@ class Hours(Callback):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"devices": "two"}, "devices must be a number of devices, .* got 'two'"),
+        ({"devices": "2"}, "devices must be a number of devices, .* got '2'"),
+        ({"devices": "-1"}, "devices must be a number"),
         ({"devices": []}, "devices must be a number"),
         ({"devices": True}, "devices must be a number"),
         ({"devices": 1.5}, "devices must be a number"),

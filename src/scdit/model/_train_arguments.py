@@ -83,8 +83,7 @@ def check_devices(devices: Any, options: Mapping[str, Any]) -> None:
         If they are of another kind.
     """
     whole = isinstance(devices, int) and not isinstance(devices, bool) and devices != 0
-    text = isinstance(devices, str) and devices.removeprefix("-").replace(",", "").isdigit()
-    if not (whole or text or devices == "auto" or (isinstance(devices, list) and devices)):
+    if not (whole or devices == "auto" or (isinstance(devices, list) and devices)):
         raise ValueError(
             "devices must be a number of devices, -1 for all, a list of indices or 'auto', got "
             f"{shown(devices)}"
@@ -101,7 +100,7 @@ def check_devices(devices: Any, options: Mapping[str, Any]) -> None:
 def processes(devices: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """Devices and strategy for Lightning; one device where the user left it open."""
     devices = 1 if devices == "auto" else devices
-    one = devices in (1, "1") or (isinstance(devices, list) and len(devices) == 1)
+    one = devices == 1 or (isinstance(devices, list) and len(devices) == 1)
     strategy = options.get("strategy", "auto")
     if strategy == "auto" and not (one and options.get("num_nodes", 1) == 1):
         strategy = STRATEGY
