@@ -32,6 +32,7 @@ from records import write
 
 import scdit
 from scdit.tl._group_tests import TESTS
+from scdit.tl._power_study import new_names
 
 HELD_OUT = 0.3  # of the donors of a condition and batch
 MOST = 300  # training cells of a donor
@@ -121,8 +122,7 @@ def new_donors(
     model: scdit.SCDiT, n: int, label: str, args: argparse.Namespace, seed: int, **asked
 ) -> ad.AnnData:
     """Return as many cells of a type of each of `n` new donors."""
-    names = [f"new {args.donors} {i + 1}" for i in range(n)]
-    table = pd.DataFrame({args.donors: np.repeat(names, N_CELLS)})
+    table = pd.DataFrame({args.donors: np.repeat(new_names(model, args.donors, n), N_CELLS)})
     return model.generate(
         new_donors={args.donors: n}, conditions=table, labels=label, rng=seed, silent=True, **asked
     )

@@ -56,6 +56,12 @@ def random_sizes(genes: pd.Index, seed: int) -> pd.Series:
     return pd.Series(sizes, index=genes[chosen])
 
 
+def log_ratios(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Log2 ratio of pooled counts per 10,000 of each gene, and whether both sides have enough counts."""
+    ratio = np.log2(after / after.sum()) - np.log2(before / before.sum())
+    return ratio, np.minimum(before, after) >= MIN_COUNTS
+
+
 def effect_rows(model: scdit.SCDiT, train: ad.AnnData, repeats: int) -> list[dict]:
     """Slope and offset of log2 ratios on the truth, in bins of expression."""
     parts: list[pd.DataFrame] = []
@@ -68,8 +74,7 @@ def effect_rows(model: scdit.SCDiT, train: ad.AnnData, repeats: int) -> list[dic
         seconds = time.process_time() - start
         after, truth = pooled(cells), cells.varm["scdit_log2fc_realised"]["all"].to_numpy()
         asked = cells.varm["scdit_log2fc"]["all"].to_numpy()
-        ratio = np.log2(after / after.sum()) - np.log2(before / before.sum())
-        kept = np.minimum(before, after) >= MIN_COUNTS
+        ratio, kept = log_ratios(before, after)
         table = pd.DataFrame(
             {"mean": before / len(train), "truth": truth, "ratio": ratio, "named": asked != 0}
         )[kept]

@@ -26,7 +26,7 @@ from arguments import condition_parser, read_conditions
 from memory import peak_memory
 from models import fit
 from records import write
-from simulate import MIN_COUNTS, pooled, random_sizes
+from simulate import log_ratios, pooled, random_sizes
 
 import scdit
 
@@ -75,9 +75,9 @@ def measure(
     table = table[table["group"] == "all"].set_index("metric")
     before, effects = pooled(draw(train.obs, None, 1)), random_sizes(train.var_names, 0)
     after = pooled(draw(train.obs, effects, 2))
-    ratio = np.log2(after / after.sum()) - np.log2(before / before.sum())
+    ratio, kept = log_ratios(before, after)
     truth = effects.reindex(train.var_names)
-    kept = (np.minimum(before, after) >= MIN_COUNTS) & truth.notna().to_numpy()
+    kept &= truth.notna().to_numpy()
     slope = np.polyfit(truth[kept], ratio[kept], 1)[0]
     costs = {
         "slope of effects": float(slope),

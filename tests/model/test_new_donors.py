@@ -2,7 +2,6 @@
 
 import pickle
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +12,7 @@ from scdit.conditions import Category, Composition
 from scdit.diffusion import KeyedNoise
 from scdit.model._new_donors import _groups, draw_donors, read_new_donors
 
-from .test_stream import assert_same_cells
+from .test_stream import assert_the_same_however_they_are_made
 
 ASKED = {
     "n": 400,
@@ -57,11 +56,7 @@ def test_cells_belong_to_index_and_seed(of_donors):
 
 
 def test_files_shards_and_lazy_cells_are_the_same(of_donors, tmp_path):
-    here = of_donors.generate(**ASKED)
-    assert_same_cells(of_donors.generate(**ASKED, path=tmp_path / "cells.zarr"), here)
-    assert_same_cells(of_donors.generate(**ASKED, lazy=True), here)
-    parts = [of_donors.generate(**ASKED, shard=(rank, 2)) for rank in range(2)]
-    assert_same_cells(ad.concat(parts, merge="same", uns_merge="same"), here)
+    assert_the_same_however_they_are_made(of_donors, ASKED, tmp_path / "cells.zarr")
     with pytest.raises(FileExistsError, match="asked for with new_donors="):
         of_donors.generate(
             **{**ASKED, "new_donors": {"donor": 7}}, path=tmp_path / "cells.zarr", resume=True

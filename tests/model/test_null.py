@@ -1,6 +1,5 @@
 """Nulls: real cells whose names mean nothing, and one population without clusters."""
 
-import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +11,7 @@ from scdit.diffusion import KeyedNoise
 from scdit.model._null import Population
 
 from .conftest import setup
-from .test_stream import ASKED, assert_same_cells
+from .test_stream import ASKED, assert_the_same_however_they_are_made
 
 NULL = {"null": "cell_type"}
 
@@ -88,11 +87,7 @@ def test_effects_are_of_the_names(trained):
 @pytest.mark.parametrize("null", ["cell_type", "labels"])
 def test_files_shards_and_lazy_cells_are_the_same(trained, tmp_path, null):
     asked = {**ASKED, "null": null}
-    here = trained.generate(**asked)
-    assert_same_cells(trained.generate(**asked, path=tmp_path / "cells.zarr"), here)
-    assert_same_cells(trained.generate(**asked, lazy=True), here)
-    parts = [trained.generate(**asked, shard=(rank, 2)) for rank in range(2)]
-    assert_same_cells(ad.concat(parts, merge="same", uns_merge="same"), here)
+    assert_the_same_however_they_are_made(trained, asked, tmp_path / "cells.zarr")
     with pytest.raises(FileExistsError, match="asked for with null="):
         trained.generate(**ASKED, path=tmp_path / "cells.zarr", resume=True)
 

@@ -80,6 +80,15 @@ def assert_same_cells(found, expected, *, uns=True):
         assert one == other
 
 
+def assert_the_same_however_they_are_made(model, asked, path):
+    """Cells in a file, lazy ones, and those of two shards are those in memory."""
+    here = model.generate(**asked)
+    assert_same_cells(model.generate(**asked, path=path), here)
+    assert_same_cells(model.generate(**asked, lazy=True), here)
+    parts = [model.generate(**asked, shard=(rank, 2)) for rank in range(2)]
+    assert_same_cells(ad.concat(parts, merge="same", uns_merge="same"), here)
+
+
 @pytest.fixture(scope="module")
 def expected(trained):
     return trained.generate(**ASKED)

@@ -144,8 +144,9 @@ class AnnbatchMixin:
 
         if paths is not None:
             files = _files(path, paths)
-            registered({str(file): file for file in files})  # raises before anything is written
-            _write(path, files)
+            # raises before anything is written
+            n_cells = registered({str(file): file for file in files}).n_obs
+            _write(path, files, n_cells)
         elif not path.exists():
             raise FileNotFoundError(
                 f"collection_path: {str(path)!r} does not exist; paths= makes a collection of files"
@@ -220,11 +221,10 @@ def _files(path: Path, paths: Any) -> list[Path]:
     return files
 
 
-def _write(path: Path, files: list[Path]) -> None:
+def _write(path: Path, files: list[Path], n_cells: int) -> None:
     """Shuffle the cells of some files into a new collection, which is there as a whole or not at all."""
     from annbatch import DatasetCollection
 
-    n_cells = sum(_opened(file).n_obs for file in files)
     unfinished = path.with_name(f"{path.name}.unfinished.zarr")
     shutil.rmtree(unfinished, ignore_errors=True)  # of a call that was interrupted
     with warnings.catch_warnings():

@@ -127,18 +127,19 @@ def draw_donors(
             f"cells or more; at least {_MIN_DONORS} are needed to learn how donors differ"
         )
     groups = _groups(condition, known, conditions, composition)
-    asked = _asked_for(conditions, requests)
-    fitting = np.ones(len(known), dtype=bool)
-    for other, wanted in asked:
+    rows = [np.flatnonzero(code == donor) for donor in known]
+    asked, fitting = [], np.ones(len(known), dtype=bool)
+    for other, wanted in _asked_for(conditions, requests):
         own = composition.codes[other.name]
-        has = np.array([np.isin(wanted, own[code == donor]) for donor in known])
+        has = np.array([np.isin(wanted, own[cells]) for cells in rows])  # (donors, categories)
+        asked.append((other, wanted, has))
         # of a condition that a donor has one of, no donor has all
         fitting &= has.all(1) if (has.sum(1) > 1).any() else has.any(1)
     usable = np.flatnonzero(fitting & (np.bincount(groups)[groups] >= _MIN_GROUP))
     if not len(usable):
         raise ValueError(
             f"new_donors: no category of {condition.key!r} with {_MIN_CELLS} training cells or more "
-            f"has cells with all of the {' and '.join(other.key for other, _ in asked)} asked for"
+            f"has cells with all of the {' and '.join(other.key for other, *_ in asked)} asked for"
         )
     templates = np.resize(noise.generator(DONORS).permutation(usable), new.n_categories)
     weights = np.zeros((len(templates), condition.n_categories))
@@ -146,17 +147,15 @@ def draw_donors(
         rng = noise.generator(DONORS, i)
         group = np.flatnonzero(groups == groups[template])
         weights[i, known[group]] = _weights(len(group), rng)
-    drawn = NewDonors(new, weights, known[templates])
-    there = drawn.of_composition(composition)
-    for other, wanted in asked:
-        missing = np.setdiff1d(wanted, there.codes[other.name])
+    for other, wanted, has in asked:
+        missing = wanted[~has[templates].any(0)]
         if len(missing):
             raise ValueError(
                 f"new_donors: none of the {new.n_categories} new donors has {other.key} "
                 f"{str(other.categories[missing[0]])!r}: ask for more donors, or for each "
                 f"{other.key} in a call of its own"
             )
-    return drawn
+    return NewDonors(new, weights, known[templates])
 
 
 def _weights(n: int, rng: np.random.Generator) -> np.ndarray:

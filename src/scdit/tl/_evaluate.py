@@ -18,6 +18,7 @@ from scdit.tl._joint import JointTrial
 from scdit.tl._joint_metrics import joint_trials
 from scdit.tl._metrics import METRICS, Metric
 from scdit.tl._modal_sides import check_all_sides, read_modal_sides
+from scdit.tl._on_disk import in_memory
 from scdit.tl._population import ALL, check_key
 from scdit.tl._trial import Trial, build_trials, read_sides
 
@@ -140,8 +141,8 @@ def evaluate(
     draws = check_draws(generated)
     compare = partial(
         _compare,
-        real,
-        reference=reference,
+        in_memory(real),  # once for all draws
+        reference=in_memory(reference),
         labels_key=labels_key,
         layer=layer,
         preset=preset,

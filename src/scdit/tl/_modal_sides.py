@@ -53,8 +53,10 @@ def check_all_sides(
             "of the MuData, such as generated['rna']; or name the proteins of the AnnData, "
             "protein_expression_obsm_key"
         )
-    named = {n: in_memory(s) if isinstance(s, AnnData) else s for n, s in named.items()}
-    sides = [as_mudata(side, name, protein_expression_obsm_key) for name, side in named.items()]
+    sides = [
+        as_mudata(in_memory(side), name, protein_expression_obsm_key)
+        for name, side in named.items()
+    ]
     return sides[0], sides[1], sides[2] if reference is not None else None
 
 

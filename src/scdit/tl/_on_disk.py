@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from anndata import AnnData
 
@@ -10,16 +12,18 @@ from scdit._matrix import some_of
 _MOST = 50_000  # cells
 
 
-def in_memory(adata: AnnData) -> AnnData:
+def in_memory(adata: Any) -> Any:
     """Cells in memory: themselves, or 50,000 random ones of those that are backed or dask arrays.
 
-    The sample is the same each time.
+    The sample is the same each time. What is no AnnData stays as it is.
 
     Raises
     ------
     ValueError
         If a matrix is stored by columns.
     """
+    if not isinstance(adata, AnnData):
+        return adata
     from scdit.model._lazy_counts import check_kind, is_lazy, opened, table
 
     names = [None, *(name for name in adata.layers if name is not None)]

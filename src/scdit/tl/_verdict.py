@@ -15,16 +15,9 @@ SCORE_STEP = 0.05  # of scores from 0 to 1, and of ratios whose ideal is 1
 ERROR_STEP = 1.25  # factor of errors and distances
 NEAR, FAR = 1.0, 3.0  # most steps that are as good as real cells, and close to them
 COPIES = -2.0  # steps of `memorization_ratio` from its floor below which cells are copies
-# what a reader of the cells would meet first: a classifier, the spread, pairs of genes
-_DECIDING = (
-    "c2st_rf_pca",
-    "c2st_rf_genes",
-    "c2st_lr_genes",
-    "joint_rf",
-    "pc_sd_ratio",
-    "correlation_error",
-)
 _CLASSIFIERS = ("c2st_rf_pca", "c2st_rf_genes", "c2st_lr_genes", "joint_rf")
+# what a reader of the cells would meet first: a classifier, the spread, pairs of genes
+_DECIDING = (*_CLASSIFIERS, "pc_sd_ratio", "correlation_error")
 _SHARES = ("near_duplicates", "exact_duplicates")
 
 
