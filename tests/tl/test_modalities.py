@@ -518,6 +518,16 @@ def test_a_report_has_sections_of_each_modality(tmp_path):
     assert "membership_auroc" in page
 
 
+def test_a_report_audits_whatever_modalities_there_are(tmp_path):
+    """Copies of proteins are found in cells that have no RNA."""
+    test, train = (rebuilt(mdata, rna=None) for mdata in (TEST, TRAIN))
+    page = scdit.tl.report(
+        test, rebuilt(TRAIN, rna=None), tmp_path / "r.html", reference=train, basis="pca",
+        evaluation=judge(FRESH, ["mmd"]),
+    ).read_text(encoding="utf-8")  # fmt: skip
+    assert re.search(r"<td>exact_duplicates</td>\s*<td>all</td>\s*<td>1</td>", page)
+
+
 def test_nothing_but_counts_matters_to_ad_views():
     """AnnData views inside a MuData are read too."""
     view = ad.AnnData(FRESH["prot"].X, obs=FRESH["prot"].obs, var=FRESH["prot"].var)[::-1][::-1]

@@ -84,15 +84,6 @@ class Modalities:
         """Return the cells with a column of `obs`, without counts, and with `uns` of the MuData."""
         return AnnData(obs=self.column(key).to_frame(key), uns=dict(self.mdata.uns))
 
-    def counts_of(self, modality: str, layer: str | None, key: str | None) -> AnnData:
-        """Return a modality with its counts in `X`, and a column of `obs` if `key` is not None."""
-        part = self.parts[modality]
-        return AnnData(
-            part.layers[layer] if layer in part.layers else part.X,
-            obs=pd.DataFrame(index=self.cells) if key is None else self.column(key).to_frame(key),
-            var=pd.DataFrame(index=part.var_names),
-        )
-
     def labels(self, key: str) -> np.ndarray:
         """Return a column as text, shape (cells,); see :func:`read_labels`."""
         return read_labels(self.with_column(key), self.name, key)

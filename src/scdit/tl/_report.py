@@ -57,7 +57,7 @@ def report(
         Where to write the page.
     labels_key, reference, layer
         As in :func:`scdit.tl.evaluate`. With `reference`, the page has the audit of
-        :func:`scdit.tl.privacy` too; of MuData it is that of the RNA.
+        :func:`scdit.tl.privacy` too; of MuData, that of all modalities together.
     donor_key
         As in :func:`scdit.tl.privacy`; needs `reference`.
     evaluation
@@ -154,7 +154,7 @@ def report(
         ),
         metrics=metric_table(evaluation),
         labels=label_table(evaluation),
-        privacy=_privacy_table(sides, donor_key, layer, rng),
+        privacy=_privacy_table(sides, donor_key=donor_key, layer=layer, rng=rng, assays=assays),
     )
     path.write_text(page, encoding="utf-8")
     return path
@@ -231,10 +231,7 @@ def _writable(path: str | PathLike[str]) -> Path:
 
 def _summary(sides: Mapping[str, AnnData | Modalities]) -> str:
     """Say in a sentence what is compared."""
-    n_cells = {
-        name: len(side.cells) if isinstance(side, Modalities) else side.n_obs
-        for name, side in sides.items()
-    }
+    n_cells = {name: _size(side) for name, side in sides.items()}
     real = sides["real"]
     if isinstance(real, Modalities):
         features = " and ".join(
@@ -262,37 +259,26 @@ def _provenance(record: object) -> str:
     return f'<h2>Provenance</h2><div class="wide"><table>{rows}</table></div>'
 
 
-def _privacy_table(
-    sides: Mapping[str, AnnData | Modalities],
-    donor_key: str | None,
-    layer: str | None,
-    rng: np.random.Generator,
-) -> str:
-    """Return a section on what the cells reveal of the training cells, or why there is none."""
+def _privacy_table(sides: Mapping[str, AnnData | Modalities], **kwargs: Any) -> str:
+    """Return a section on what the cells reveal of the training cells, or why there is none.
+
+    Further arguments are those of :func:`scdit.tl.privacy`.
+    """
     title = "<h2>What the cells reveal of the training cells</h2>"
     if "reference" not in sides:
         return title + "<p>Unknown: this needs the training cells, <code>reference=</code>.</p>"
-    cells: dict[str, AnnData] = {}
-    for name, side in sides.items():
-        if isinstance(side, AnnData):
-            cells[name] = side
-            continue
-        rna = [key for key, kind in side.kinds.items() if kind == "rna"]
-        if not rna:
-            return title + "<p>Unknown: this needs a modality of RNA.</p>"
-        cells[name] = side.counts_of(rna[0], layer, None if name == "generated" else donor_key)
-    if min(side.n_obs for side in cells.values()) < LEAST:
+    if min(map(_size, sides.values())) < LEAST:
         return f"{title}<p>Unknown: this needs {LEAST} cells on each side.</p>"
-    table = privacy(
-        cells["generated"],
-        cells["reference"],
-        cells["real"],
-        donor_key=donor_key,
-        layer=layer if isinstance(sides["real"], AnnData) else None,
-        rng=rng,
-    )
+    cells = {
+        name: side.mdata if isinstance(side, Modalities) else side for name, side in sides.items()
+    }
+    table = privacy(cells["generated"], cells["reference"], cells["real"], **kwargs)
     return (
         f"{title}<p>An attacker who has these cells guesses which cells were trained on. A value at its "
         "floor means that this attack finds nothing; another one may.</p>"
         f'<div class="wide">{to_html(table)}</div>'
     )
+
+
+def _size(side: AnnData | Modalities) -> int:
+    return len(side.cells) if isinstance(side, Modalities) else side.n_obs
