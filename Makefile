@@ -17,6 +17,9 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# pages that scripts write are left as these write them
+PAGES = $(filter-out docs/benchmarks.md docs/sampling.md,$(wildcard *.md docs/*.md docs/design/*.md))
+
 .PHONY: install demo test lint format types docs notebooks dist clean
 .DELETE_ON_ERROR:
 
@@ -31,12 +34,14 @@ test: $(VENV)/.installed-test
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mdformat --check $(PAGES)
 	$(BIN)/codespell
 	$(BIN)/python scripts/long_sentences.py
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/mdformat $(PAGES)
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
