@@ -75,9 +75,20 @@ def resampled(
 Draws = Iterator[tuple[sp.csr_matrix, sp.csr_matrix]]
 
 
+@torch.inference_mode()
 def _draws_of_proteins(module: torch.nn.Module, loader: Iterator) -> Draws:
     for tensors in loader:
-        yield tuple(sp.csr_matrix(x.numpy()) for x in module.sample(tensors))  # type: ignore[misc]
+        _, made = module(tensors, compute_loss=False)
+        genes = scvi.distributions.NegativeBinomial(mu=made["px_"]["rate"], theta=made["px_"]["r"])
+        # rates as in the loss of the model: module.sample leaves out the efficiency of a protein
+        rates = made["py_norm_"]
+        proteins = scvi.distributions.NegativeBinomialMixture(
+            mu1=rates["rate_back"],
+            mu2=rates["rate_fore"],
+            theta1=rates["r"],
+            mixture_logits=rates["mixing"],
+        )
+        yield tuple(sp.csr_matrix(x.sample().cpu().numpy()) for x in (genes, proteins))  # type: ignore[misc]
 
 
 @torch.inference_mode()
