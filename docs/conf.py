@@ -1,11 +1,13 @@
 import os
-from importlib.metadata import version as installed_version
+from importlib.metadata import metadata
 
 import anndata
 import matplotlib.axes
 import mudata
 import numpy as np
 import pandas as pd
+from docutils.nodes import SkipNode
+from latex2mathml.converter import convert
 
 from scdit.tl._challenge import CHALLENGE
 from scdit.tl._effect_metrics import EFFECT_METRICS
@@ -14,13 +16,12 @@ from scdit.tl._metrics import METRICS
 project = "scdit"
 author = "scdit developers"
 copyright = "2026, scdit developers"
-release = version = installed_version("scdit")
+release = version = metadata("scdit")["Version"]
 
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.napoleon",
     "sphinx_autodoc_typehints",
     "sphinx_copybutton",
@@ -99,8 +100,21 @@ def describe_returns(app, what, name, obj, options, lines):
         return
 
 
+def write_formula(self, node):
+    """Write a formula in a line as MathML, which browsers draw without a script."""
+    self.body.append(convert(node.astext()))
+    raise SkipNode
+
+
+def write_display(self, node):
+    """Write a formula on a line of its own."""
+    self.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    raise SkipNode
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.add_html_math_renderer("mathml", (write_formula, None), (write_display, None))
     app.connect("autodoc-process-docstring", describe_returns, priority=100)  # before napoleon
 
 
@@ -129,7 +143,16 @@ myst_substitutions = {
     "effect_metrics": metrics_table([*EFFECT_METRICS, *CHALLENGE]),
 }
 
+html_math_renderer = "mathml"
 html_theme = "sphinx_book_theme"
+html_theme_options = {
+    # the sidebar has a search field, so the bar at the top stays empty and is not shown
+    "navbar_persistent": [],
+    "repository_url": dict(url.split(", ") for url in metadata("scdit").get_all("Project-URL"))[
+        "Source"
+    ],
+    "use_repository_button": True,
+}
 html_title = "scdit"
 html_static_path = ["_static"]
 html_css_files = ["scdit.css"]
