@@ -190,6 +190,7 @@ def test_built_in_tests_are_those_of_their_libraries(make_donors):
         ({"n_cells": 1}, "n_cells must be an integer of at least 2"),
         ({"test": "wilcox"}, "unknown test 'wilcox'.*did you mean 'wilcoxon'"),
         ({"donor_key": "patient"}, "'patient' is not registered"),
+        ({"covariates": {"donor": "d1"}}, "covariates has 'donor', the donor_key"),
         ({"donor_key": "condition"}, "at least 8 are needed"),
         ({"labels": "Bs"}, "unknown cell_type 'Bs'"),
         ({"effects": pd.Series({"gen1": 1.0})}, "unknown, such as 'gen1'; did you mean"),

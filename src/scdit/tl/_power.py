@@ -135,6 +135,10 @@ def power(
             raise ValueError("n_donors needs donor_key=, the registered column of donors")
         donors = [*_numbers("n_donors", n_donors, 1, _MOST)]
         categories_of("donor_key", donor_key, model._conditions)
+        if isinstance(covariates, Mapping) and donor_key in covariates:
+            raise ValueError(
+                f"covariates has {donor_key!r}, the donor_key: all donors of a study are new"
+            )
     elif donor_key is not None:
         raise ValueError("donor_key needs n_donors=, the number of donors of each group")
     if not callable(test):
