@@ -53,9 +53,8 @@ def latent_codec(
 
     Examples
     --------
-    >>> codec = latent_codec({"rna": 2_000, "protein": 40}, n_latent=20)
-    >>> codec.n_state
-    22
+    >>> codec = scdit.codec.latent_codec({"rna": 2_000, "protein": 40}, n_latent=20)
+    >>> codec.n_state  # 20 latent dimensions and 2 depths
     """
     sizes = n_features if isinstance(n_features, Mapping) else {"rna": n_features}
     unknown = sorted(set(sizes) - set(ASSAYS))

@@ -47,6 +47,13 @@ class ExpressionCodec(nn.Module):
     ------
     ValueError
         If `zero_value` is above 0 or not finite, or another argument is unknown.
+
+    Examples
+    --------
+    >>> counts = torch.poisson(torch.full((500, 100), 0.5))
+    >>> codec = scdit.codec.ExpressionCodec(n_genes=100)
+    >>> codec.start({"rna": counts.numpy()})
+    >>> state, _ = codec.encode({"rna": counts})  # (500, 100)
     """
 
     order: Tensor

@@ -31,9 +31,9 @@ _STEP, _MAX_STEP = 0.5, 1.0
 class LatentCodec(nn.Module):
     """Variational autoencoder whose latent vector all assays of a cell share.
 
-    What the counts of each assay tell of the latent vector is a Gaussian; the posterior is the product
-    of these with the prior, which knows the conditions. The *state* (cells, n_latent + assays) is the
-    latent vector and the depth of each assay: a diffusion over states generates all jointly.
+    The posterior is the product of one Gaussian for each assay, from its counts, and the prior given
+    conditions. The *state* (cells, n_latent + assays) is the latent vector and the depth of each assay:
+    a diffusion over states generates all jointly. Call :meth:`start` before training.
 
     Parameters
     ----------
@@ -47,9 +47,12 @@ class LatentCodec(nn.Module):
     ValueError
         If there is no assay, or they have different numbers of latent dimensions.
 
-    Notes
-    -----
-    Call :meth:`start` before training: some of the statistics it takes are fixed buffers.
+    Examples
+    --------
+    >>> counts = torch.poisson(torch.full((500, 100), 0.5))
+    >>> codec = scdit.codec.LatentCodec({"rna": scdit.codec.RNA(100, n_latent=10)})
+    >>> codec.start({"rna": counts.numpy()})
+    >>> state, sd = codec.encode({"rna": counts})  # each (500, 11)
     """
 
     phases = {
@@ -88,7 +91,7 @@ class LatentCodec(nn.Module):
         return ", ".join([f"{self.n_latent} latent dimensions", *assays])
 
     def start(self, counts: Mapping[str, SparseCounts], present: Present = None) -> None:
-        """Take statistics of the training cells, and start the weights from them.
+        """Take statistics of training cells, some as fixed buffers, and start the weights from them.
 
         Parameters
         ----------
@@ -127,8 +130,7 @@ class LatentCodec(nn.Module):
         In training a random share of each cell's counts may be hidden: a state then has to explain
         more than the counts it was made from. The depth is never hidden.
 
-        The counts of an assay that a cell lacks, see `present`, are not used at all: its evidence is
-        left out of the product, and its depth is standard normal.
+        An assay that a cell lacks (`present`) has no part in the product; its depth is N(0, 1).
         """
         n_cells = len(next(iter(counts.values())))
         has = Presence(present)
@@ -272,8 +274,7 @@ class LatentCodec(nn.Module):
         states
             States (cells, n_state) whose decoded mixture should have the marginals of the data.
         counts
-            Counts of the training cells, (cells, features) by assay; row i of the states belongs to
-            cell i.
+            Counts of the training cells, (cells, features) by assay, in the order of the states.
         codes
             Conditions of the training cells, (cells,) by name; None where none is known.
         present

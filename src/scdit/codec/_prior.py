@@ -26,6 +26,11 @@ class ConditionPrior(ConditionTerms):
         Number of categories of each condition, by name; ``CONTINUOUS`` for a number.
     n_latent
         Dimension of the latent space.
+
+    Examples
+    --------
+    >>> prior = scdit.codec.ConditionPrior({"cell_type": 8}, n_latent=16)
+    >>> mean, sd = prior({"cell_type": torch.randint(8, (32,))}, n_cells=32)  # each (32, 16)
     """
 
     def __init__(self, n_categories: Mapping[str, int], n_latent: int):

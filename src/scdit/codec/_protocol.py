@@ -53,6 +53,11 @@ class Phase:
         Steps however few cells there are.
     early_stopping
         Whether the validation loss may end it.
+
+    Examples
+    --------
+    >>> phase = scdit.codec.Phase(256, 3e-3, ((200, 2_500),), min_steps=500, early_stopping=True)
+    >>> phase.epochs(n_train=10_000, batch_size=256)  # 62
     """
 
     batch_size: int
@@ -68,7 +73,7 @@ class Phase:
 
 
 class Codec(Protocol):
-    """A pair of maps between counts and states (cells, n_state).
+    """A pair of maps between counts and states (cells, n_state), such as :class:`ExpressionCodec`.
 
     Cells may lack assays: ``present`` says which have which.
     """
@@ -103,7 +108,10 @@ class Codec(Protocol):
 
 
 class TrainedCodec(Codec, Protocol):
-    """A codec with weights: it has a phase ``"codec"``, and is calibrated after it."""
+    """A codec with weights, such as :class:`LatentCodec`.
+
+    It has a phase ``"codec"``, and is calibrated after it.
+    """
 
     def decode(self, state: Tensor, codes: Codes = None) -> dict[str, Any]:
         """Distribution of the counts given states."""
@@ -136,7 +144,7 @@ class TrainedCodec(Codec, Protocol):
 
 
 class Assay(Protocol):
-    """What a codec knows of the counts of one modality.
+    """What a codec knows of the counts of one modality: :class:`RNA`, for example, is an assay.
 
     Its counts tell of the latent vector by a Gaussian (evidence), and have a likelihood given the
     latent vector and a depth. The assay's state (cells, n_latent + 1) is the two, side by side.

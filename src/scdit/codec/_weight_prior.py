@@ -19,6 +19,12 @@ class WeightPrior(NamedTuple):
         Of the prior, in cells.
     centre
         Mean of the prior; None for zero.
+
+    Examples
+    --------
+    >>> weight = torch.nn.Parameter(torch.randn(100, 16))
+    >>> torch.nn.functional.linear(torch.randn(32, 16), weight).square().mean().backward()
+    >>> scdit.codec.WeightPrior(weight, precision=100.0).add_gradient(n_cells=2_000)
     """
 
     weight: Tensor

@@ -24,6 +24,12 @@ def guide(
         One number ``s``: ``none + s (all - none)``; 1 is the conditional model and costs one call,
         0 the unconditional one. A mapping: ``none + sum_k s_k (only k - none)``, the compositional
         form of Liu et al. 2022 (arXiv 2206.01714); conditions it does not name have scale 0.
+
+    Examples
+    --------
+    >>> dit = scdit.nn.DiT(n_state=16, n_categories={"cell_type": 8})
+    >>> x, t, codes = torch.randn(32, 16), torch.rand(32), {"cell_type": torch.randint(8, (32,))}
+    >>> scdit.diffusion.guide(lambda keep: dit(x, t, codes, keep), ["cell_type"], scale=2.0)
     """
     if isinstance(scale, Mapping):
         active = {name: float(s) for name, s in scale.items() if s != 0}

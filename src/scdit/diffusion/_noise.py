@@ -17,6 +17,12 @@ class KeyedNoise:
     ----------
     rng
         Anything that :func:`numpy.random.default_rng` takes (SPEC 7). A generator is advanced.
+
+    Examples
+    --------
+    >>> noise = scdit.diffusion.KeyedNoise(0)
+    >>> cells = noise.normal(0, 100, 16)
+    >>> numpy.array_equal(noise.normal(40, 60, 16), cells[40:60])  # True
     """
 
     def __init__(self, rng: int | np.random.Generator | np.random.SeedSequence | None = None):

@@ -20,6 +20,12 @@ def target(kind: str, x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:
         Data and noise, (cells, dims).
     c
         Coefficients at the cells' times, as (cells, 1) columns.
+
+    Examples
+    --------
+    >>> x0, eps = torch.randn(2, 32, 16)
+    >>> c = scdit.diffusion.SCHEDULES["cosine"](torch.rand(32)).to(x0)
+    >>> v = scdit.diffusion.target("v", x0, eps, c)
     """
     if kind == "eps":
         return eps
@@ -44,6 +50,13 @@ def expected(mean: Tensor, sd: Tensor, x_t: Tensor, c: Coefficients) -> tuple[Te
         ``alpha x0 + sigma eps`` for a draw of both, (cells, dims).
     c
         Coefficients at the cells' times, as (cells, 1) columns, with sigma > 0.
+
+    Examples
+    --------
+    >>> mean, sd, noise, eps = torch.randn(32, 16), torch.rand(32, 16), *torch.randn(2, 32, 16)
+    >>> c = scdit.diffusion.SCHEDULES["cosine"](1 - torch.rand(32)).to(mean)
+    >>> x_t = c.alpha * (mean + sd * noise) + c.sigma * eps
+    >>> expected_x0, expected_eps = scdit.diffusion.expected(mean, sd, x_t, c)
     """
     residual = (x_t - c.alpha * mean) / (c.alpha**2 * sd**2 + c.sigma**2)
     return mean + c.alpha * sd**2 * residual, c.sigma * residual
@@ -63,6 +76,13 @@ def convert(kind: str, output: Tensor, x_t: Tensor, c: Coefficients) -> tuple[Te
         The network's output and input, (cells, dims).
     c
         Coefficients at the cells' times, as (cells, 1) columns.
+
+    Examples
+    --------
+    >>> x0, eps = torch.randn(2, 32, 16)
+    >>> c = scdit.diffusion.SCHEDULES["cosine"](torch.rand(32)).to(x0)
+    >>> v, x_t = scdit.diffusion.target("v", x0, eps, c), c.alpha * x0 + c.sigma * eps
+    >>> again_x0, again_eps = scdit.diffusion.convert("v", v, x_t, c)
     """
     if kind == "eps":
         return (x_t - c.sigma * output) / c.alpha, output

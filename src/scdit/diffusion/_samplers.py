@@ -232,6 +232,17 @@ def sampling_path(
     ------
     ValueError
         If the sampler is unknown.
+
+    Examples
+    --------
+    >>> schedule = scdit.diffusion.SCHEDULES["cosine"]
+    >>> noise = lambda step: torch.randn(1_000, 16)
+    >>> def denoise(x, t):  # exact for data from N(3, 0.5^2)
+    ...     c = schedule(torch.tensor(t)).to(x)
+    ...     return scdit.diffusion.expected(torch.tensor(3.0), torch.tensor(0.5), x, c)
+    >>> times = scdit.diffusion.time_grid(25, schedule)
+    >>> path = scdit.diffusion.sampling_path("ddpm", denoise, noise(0), times, schedule, noise)
+    >>> [state.mean() for state in path]  # rises to 3
     """
     if name not in SAMPLERS:
         raise ValueError(f"unknown sampler {name!r}: choose one of {', '.join(sampler_names())}")
@@ -247,7 +258,19 @@ def sample(
     noise: StepNoise,
     **options: float,
 ) -> Tensor:
-    """The sample (cells, dims): the last state of :func:`sampling_path`, with its arguments."""
+    """The sample (cells, dims): the last state of :func:`sampling_path`, with its arguments.
+
+    Examples
+    --------
+    >>> schedule = scdit.diffusion.SCHEDULES["cosine"]
+    >>> noise = lambda step: torch.randn(1_000, 16)
+    >>> def denoise(x, t):  # exact for data from N(3, 0.5^2)
+    ...     c = schedule(torch.tensor(t)).to(x)
+    ...     return scdit.diffusion.expected(torch.tensor(3.0), torch.tensor(0.5), x, c)
+    >>> times = scdit.diffusion.time_grid(25, schedule)
+    >>> new = scdit.diffusion.sample("ab3", denoise, noise(0), times, schedule, noise)
+    >>> new.mean(), new.std()  # about 3 and 0.5
+    """
     for state in sampling_path(name, denoise, x, times, schedule, noise, **options):
         x = state
     return x

@@ -24,6 +24,12 @@ class Coefficients:
         Weights of data and noise in the velocity ``v`` that a v-prediction network learns:
         ``-sigma, alpha`` on variance-preserving schedules (Salimans & Ho 2022, arXiv 2202.00512),
         ``d_alpha, d_sigma`` on the linear path (Lipman et al. 2023, arXiv 2210.02747).
+
+    Examples
+    --------
+    >>> x0, eps = torch.randn(2, 32, 16)
+    >>> c = scdit.diffusion.SCHEDULES["cosine"](torch.rand(32)).to(x0)
+    >>> x_t = c.alpha * x0 + c.sigma * eps
     """
 
     alpha: Tensor

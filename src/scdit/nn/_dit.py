@@ -71,6 +71,12 @@ class DiT(nn.Module):
     ValueError
         If a size is not positive, `width` is not a multiple of `n_heads`, a patch is larger than the
         state, or there are several outputs without patches.
+
+    Examples
+    --------
+    >>> dit = scdit.nn.DiT(n_state=16, n_categories={"cell_type": 8})
+    >>> x, t = torch.randn(32, 16), 1 - torch.rand(32)  # times in (0, 1]
+    >>> dit(x, t, {"cell_type": torch.randint(8, (32,))}).shape
     """
 
     def __init__(

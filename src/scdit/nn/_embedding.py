@@ -22,6 +22,11 @@ class TimeEmbedding(nn.Module):
         Dimension of the embedding.
     n_frequencies
         Number of sine and cosine pairs, with periods from 2 pi / 1000 to 20 pi in units of t.
+
+    Examples
+    --------
+    >>> embed = scdit.nn.TimeEmbedding(width=128)
+    >>> embed(torch.rand(32)).shape
     """
 
     frequencies: Tensor
@@ -59,6 +64,13 @@ class ConditionEmbedding(nn.Module):
         Number of categories of each condition, by name; ``CONTINUOUS`` for a continuous one.
     width
         Dimension of the embedding.
+
+    Examples
+    --------
+    >>> embed = scdit.nn.ConditionEmbedding({"cell_type": 8, "age": scdit.nn.CONTINUOUS}, 128)
+    >>> codes = {"cell_type": torch.tensor([7, -1]), "age": torch.tensor([0.5, torch.nan])}
+    >>> embed(codes).shape
+    >>> embed(codes, keep=["cell_type"])  # ages dropped
     """
 
     def __init__(self, n_categories: Mapping[str, int], width: int):
@@ -124,7 +136,13 @@ class _Continuous(nn.Module):
 
 
 def dropped_code(code: Tensor) -> float:
-    """What stands for a dropped condition among codes (int) or values (float) like these."""
+    """What stands for a dropped condition among codes (int) or values (float) like these.
+
+    Examples
+    --------
+    >>> scdit.nn.dropped_code(torch.tensor([0, 7]))  # -1
+    >>> scdit.nn.dropped_code(torch.tensor([0.5, -1.2]))  # NaN
+    """
     return math.nan if code.is_floating_point() else DROPPED
 
 
@@ -136,6 +154,12 @@ def drop_conditions(
     Each cell loses all its conditions with probability `p`, which trains the unconditional model,
     and, if `singly`, each single condition with probability `p`, which trains every partly
     conditioned one.
+
+    Examples
+    --------
+    >>> codes = {"cell_type": torch.randint(8, (1_000,)), "age": torch.randn(1_000)}
+    >>> dropped = scdit.nn.drop_conditions(codes, p=0.1)
+    >>> (dropped["cell_type"] == scdit.nn.DROPPED).float().mean()  # about 0.19
     """
     if not codes:
         return {}

@@ -22,6 +22,11 @@ class ConditionTerms(nn.Module):
         Number of categories of each condition, by name; ``CONTINUOUS`` for a number.
     n_out
         Length of the vectors.
+
+    Examples
+    --------
+    >>> terms = scdit.nn.ConditionTerms({"batch": 3}, n_out=2_000)
+    >>> terms.total({"batch": torch.tensor([0, 2, -1])}, n_cells=3).shape
     """
 
     origin: Tensor

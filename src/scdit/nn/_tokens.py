@@ -19,6 +19,12 @@ class DenseTokens(nn.Module):
         Dimension of the state.
     n_tokens, width
         Number of tokens and their dimension.
+
+    Examples
+    --------
+    >>> dense = scdit.nn.DenseTokens(n_state=16, n_tokens=2, width=128)
+    >>> tokens = dense.tokenise(torch.randn(32, 16))  # (32, 2, 128)
+    >>> dense.read_out(tokens).shape
     """
 
     def __init__(self, n_state: int, n_tokens: int, width: int):
@@ -54,6 +60,12 @@ class PatchTokens(nn.Module):
     ------
     ValueError
         If a patch is empty, or larger than the state.
+
+    Examples
+    --------
+    >>> patches = scdit.nn.PatchTokens(n_state=2_000, patch_size=64, width=128)
+    >>> tokens = patches.tokenise(torch.randn(32, 2_000))  # (32, 32, 128)
+    >>> patches.read_out(tokens).shape
     """
 
     def __init__(self, n_state: int, patch_size: int, width: int, n_outputs: int = 1):

@@ -31,6 +31,14 @@ class ZeroInflatedHead(nn.Module):
     ----------
     n_state
         Number of genes.
+
+    Examples
+    --------
+    >>> head, network = scdit.nn.ZeroInflatedHead(n_state=200), torch.nn.Linear(200, 400)
+    >>> one = torch.ones(200)
+    >>> head.set_marginals(zero=-one, mean=2 * one, sd=one, share=0.3 * one)
+    >>> x_t, t = torch.randn(32, 200), 1 - torch.rand(32)  # times in (0, 1]
+    >>> eps = head(network, "eps", x_t, scdit.diffusion.SCHEDULES["cosine"](t).to(x_t))
     """
 
     zero: Tensor

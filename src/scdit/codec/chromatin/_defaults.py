@@ -22,6 +22,13 @@ def default_chromatin_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str
     counts
         Counts of training cells (cells, peaks), of which 5,000 are looked at; None where they are not
         at hand.
+
+    Examples
+    --------
+    >>> fragments = numpy.random.default_rng(0).poisson(0.1, (500, 300))
+    >>> scdit.codec.default_chromatin_likelihood(fragments)  # 'poisson'
+    >>> scdit.codec.default_chromatin_likelihood(2 * fragments)  # read ends: 'nb'
+    >>> scdit.codec.default_chromatin_likelihood(fragments > 0)  # 'bernoulli'
     """
     if counts is None:
         return "poisson"

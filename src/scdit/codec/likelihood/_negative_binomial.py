@@ -27,6 +27,13 @@ class NegativeBinomial:
         Logarithm of the mean, (cells, genes).
     log_theta
         Logarithm of the inverse dispersion, broadcastable to (cells, genes).
+
+    Examples
+    --------
+    >>> log_mean = torch.randn(32, 100)
+    >>> nb = scdit.codec.NegativeBinomial(log_mean, log_theta=torch.zeros(100))
+    >>> counts = nb.quantile(torch.rand(32, 100))  # a draw
+    >>> nb.log_prob(counts).sum(1)  # log likelihood of each cell
     """
 
     log_mean: Tensor
@@ -129,6 +136,13 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
         Of the negative binomial; the mean of all counts is :math:`(1 - \pi) \mu`.
     logit
         :math:`\log \pi / (1 - \pi)`, (cells, genes).
+
+    Examples
+    --------
+    >>> log_mean, log_theta, logit = torch.zeros(3, 32, 100)  # pi is 0.5
+    >>> zinb = scdit.codec.ZeroInflatedNegativeBinomial(log_mean, log_theta, logit)
+    >>> counts = zinb.quantile(torch.rand(32, 100))  # a draw
+    >>> counts.mean(), zinb.mean().mean()  # about 0.5 and 0.5
     """
 
     logit: Tensor

@@ -59,6 +59,13 @@ class Protein(CountAssay):
     ------
     ValueError
         If a size is not positive.
+
+    Examples
+    --------
+    >>> counts = numpy.random.default_rng(0).poisson(20, (500, 40))
+    >>> protein = scdit.codec.Protein(n_features=40, n_latent=10)
+    >>> protein.start(counts)
+    >>> protein.decode(torch.randn(32, 11)).mean().shape
     """
 
     logit_start: Tensor

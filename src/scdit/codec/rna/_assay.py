@@ -70,6 +70,13 @@ class RNA(CountAssay):
     ------
     ValueError
         If `dispersion` or `gene_likelihood` is unknown or a size is not positive.
+
+    Examples
+    --------
+    >>> counts = numpy.random.default_rng(0).poisson(0.5, (500, 100))
+    >>> rna = scdit.codec.RNA(n_genes=100, n_latent=10)
+    >>> rna.start(counts)
+    >>> rna.decode(torch.randn(32, 11)).mean().shape
     """
 
     def __init__(

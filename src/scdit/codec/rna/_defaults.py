@@ -32,6 +32,14 @@ def default_n_latent(
         they are not at hand.
     reads
         Whether reads are counted, many of each molecule.
+
+    Examples
+    --------
+    >>> from scipy.sparse import csr_matrix
+    >>> rng = numpy.random.default_rng(0)
+    >>> rates = rng.gamma(1, size=(4, 100))  # of four cell types
+    >>> counts = csr_matrix(rng.poisson(rates[rng.integers(4, size=1_000)]))
+    >>> scdit.codec.default_n_latent(1_000, counts)  # 3
     """
     n = min(n_cells // _CELLS_PER_LATENT, _MAX_LATENT)
     if counts is not None and n > 1:
@@ -44,6 +52,11 @@ def default_n_hidden(n_cells: int, n_genes: int) -> int:
 
     Many cells show what a narrow decoder smooths over. A step costs in proportion to the width
     times the number of genes, so that it stays at 256 where genes are many.
+
+    Examples
+    --------
+    >>> scdit.codec.default_n_hidden(n_cells=10_000, n_genes=2_000)  # 416
+    >>> scdit.codec.default_n_hidden(n_cells=10_000, n_genes=30_000)  # 256
     """
     n = min(n_cells // _CELLS_PER_HIDDEN, _MAX_WEIGHTS // n_genes)
     return min(max(n, _MIN_HIDDEN), _MAX_HIDDEN)
@@ -56,6 +69,12 @@ def default_gene_likelihood(counts: sp.spmatrix | np.ndarray | None) -> str:
     read: where amplified molecules are counted as often as they were read, zeros and counts are two
     things. Of the counts (cells, genes) of such genes .6 to .9 are ones with molecules, .01 to .2
     with reads.
+
+    Examples
+    --------
+    >>> molecules = numpy.random.default_rng(0).poisson(0.1, (500, 100))
+    >>> scdit.codec.default_gene_likelihood(molecules)  # 'nb'
+    >>> scdit.codec.default_gene_likelihood(20 * molecules)  # 20 reads of each: 'zinb'
     """
     if counts is None:
         return "nb"
