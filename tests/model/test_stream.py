@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 from contextlib import contextmanager
 
 import anndata as ad
@@ -309,6 +310,20 @@ def test_a_full_disk(trained, expected, tmp_path, monkeypatch, suffix):
     with monkeypatch.context() as patch:
         patch.setattr(Growing, "_write", full)
         with pytest.raises(OSError, match="No space left.*is kept in.*resume=True") as error:
+            trained.generate(**ASKED, path=path)
+    assert error.value.errno == errno.ENOSPC
+    assert not path.exists()
+    assert_same_cells(trained.generate(**ASKED, path=path, resume=True), expected)
+
+
+def test_no_room_for_a_copy_in_hdf5(trained, expected, tmp_path, monkeypatch):
+    """HDF5 is not begun: with a full disk it can end the process."""
+    path = tmp_path / "cells.h5ad"
+    with monkeypatch.context() as patch:
+        free = shutil.disk_usage(tmp_path)._replace(free=1000)
+        patch.setattr(shutil, "disk_usage", lambda folder: free)
+        patch.setattr(ad.AnnData, "write_h5ad", None)
+        with pytest.raises(OSError, match="needs about .* MB are free.*resume=True") as error:
             trained.generate(**ASKED, path=path)
     assert error.value.errno == errno.ENOSPC
     assert not path.exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +31,7 @@ ROWS, ELEMENTS = 1 << 14, 1 << 20  # of a chunk: cells; entries of a sparse matr
 RECORD = "scdit"  # attribute of a file: what its cells were asked for with
 _UNFINISHED = "scdit-unfinished"  # the encoding of obs until the end, which nothing reads
 _COPIED = 1 << 20  # elements that are copied at once
+_TEXT = 64  # bytes of a name in HDF5, at most, as a rule
 
 
 class StoreWriter:
@@ -118,7 +122,20 @@ class StoreWriter:
             zarr.consolidate_metadata(self._group.store)
 
     def to_hdf5(self, path: Path, template: AnnData | MuData, record: str) -> None:
-        """Copy the completed store to a file of HDF5, of the form of `template`, of one cell."""
+        """Copy the completed store to a file of HDF5, of the form of `template`, of one cell.
+
+        Raises
+        ------
+        OSError
+            If there is no room for it: HDF5 itself can end the process when the disk is full.
+        """
+        needed = sum(_size_in_hdf5(self._group[name]) for name in self._arrays)
+        free = shutil.disk_usage(path.parent).free
+        if needed > free:
+            reason = (
+                f"the file needs about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free"
+            )
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {reason}")
         with _plain_formats():
             if isinstance(template, AnnData):
                 template.write_h5ad(path)
@@ -152,6 +169,11 @@ class StoreWriter:
             yield f"{where}/data", piece.data
             yield f"{where}/indices", piece.indices
             yield f"{where}/indptr", piece.indptr[1:].astype(np.int64) + before
+
+
+def _size_in_hdf5(array: Any) -> int:
+    """Bytes of an array of zarr in HDF5, where text has a reference and a place in a heap."""
+    return array.size * (array.dtype.itemsize if array.dtype.kind in "biuf" else _TEXT)
 
 
 def _copy(source: Any, file: Any, name: str) -> None:
