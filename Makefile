@@ -1,7 +1,7 @@
 # make demo    train on real cells, generate 5,000, compare       make demo DATA=my.h5ad LABELS=cell_type
 # make test    the tests                                          make test ARGS="-k sampler -x"
 # make notebooks  the tutorials with small numbers, as a check   make notebooks ARGS="--write trust" renews outputs
-# Also: install, lint, format, types, docs, dist, clean.
+# Also: install, lint, format, types, docs, links, notebooks, dist, clean.
 #
 # PYTHON  the interpreter the environment is made from (3.11 or newer)
 # TORCH   the torch requirement, installed first: a CPU wheel of your own satisfies the package's requirement
@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # pages that scripts write are left as these write them
 PAGES = $(filter-out docs/benchmarks.md docs/sampling.md,$(wildcard *.md docs/*.md docs/design/*.md))
 
-.PHONY: install demo test lint format types docs notebooks dist clean
+.PHONY: install demo test lint format types docs links notebooks dist clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed
@@ -48,6 +48,9 @@ types: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-doc
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+links: $(VENV)/.installed-doc
+	$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
 
 notebooks: $(VENV)/.installed-doc
 	$(BIN)/python scripts/notebooks.py $(ARGS)

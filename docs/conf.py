@@ -120,6 +120,9 @@ def setup(app):
 
 suppress_warnings = ["config.cache"]  # of functions among the settings
 
+# the repository's address is not known yet, see "Release"
+linkcheck_ignore = [r"https://github\.com/OWNER/"]
+
 # Notebooks are committed with their outputs
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath", "substitution"]

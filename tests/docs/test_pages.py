@@ -167,3 +167,16 @@ def test_tuning(make_adata):
     assert len(results) == 2
     assert not results.errors
     assert all(result.metrics["denoiser_loss_validation"] > 0 for result in results)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_links_to_files_of_the_repository(page):
+    """Sphinx looks at those between pages; nothing looks at these."""
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8"))
+    for link in (link for link in links if not link.startswith("http")):
+        file, _, anchor = link.partition("#")
+        text = (ROOT / (file or page)).read_bytes()
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", text.decode(), re.MULTILINE)
+            slugs = [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+            assert anchor in slugs, link
