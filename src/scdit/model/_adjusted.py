@@ -16,12 +16,13 @@ _NEAR = 20  # simulated cells of which one lends its residual
 
 
 class Adjustment:
-    """Regression of the states of simulated cells on what the encoder makes of their counts.
+    """Corrects what the encoder says of cells that lack a modality.
 
-    The encoder is trained on whole cells, and its posterior is too narrow or too far out where evidence is
-    missing. Simulated cells have states that are known, and lack what others lack once their counts are hidden.
-    A cell has the state that the regression predicts, and the residual of one of the simulated cells with
-    nearly the same prediction: the regression adjustment of Beaumont et al. 2002 (Genetics 162, 2025).
+    The encoder was trained on whole cells. If a modality is missing, its posterior is biased, too narrow in
+    some dimensions, and knows nothing of the missing depth. The same modality is hidden in simulated cells,
+    whose true states are known, and these are regressed on the posterior means. A draw for a cell is the
+    prediction plus the residual of one of the simulated cells with nearly the same prediction: the
+    regression adjustment of Beaumont et al. 2002 (Genetics 162, 2025).
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Adjustment:
     states
         Their states, (simulated, n_state).
     known
-        Dimensions that the other counts determine, bool (n_state,): depths of modalities that are there.
+        Dimensions that stay as they are, bool (n_state,): depths of modalities that were measured.
     """
 
     def __init__(self, means: Tensor, states: Tensor, known: Tensor):

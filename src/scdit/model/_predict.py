@@ -44,20 +44,20 @@ class PredictMixin(CellsMixin, SamplingMixin):
         batch_size: int | None = None,
         silent: bool = False,
     ) -> AnnData:
-        """Counts of one modality of cells in which others were measured.
+        """Predict counts of one modality of cells from the others, such as proteins from RNA.
 
-        The state of a cell, its latent vector and the depth of the modality, is drawn given its other
-        modalities and the conditions that are known. What these tell of states is learnt from 5,000
-        generated cells, whose states are known: a regression on the posterior means of the encoder, with
-        the residuals of cells that are near (regression adjustment, Beaumont et al. 2002). Counts are drawn
-        given the state.
+        The state of a cell (its latent vector, and the depth of the modality) is drawn given what was
+        measured, and counts given the state. A regression on 5,000 simulated cells, whose states are
+        known, corrects the encoder, which was trained on cells with all modalities (Beaumont et al. 2002;
+        *Several modalities*, user guide).
 
         Parameters
         ----------
         data
             Cells with at least one other modality: a MuData, or an AnnData with the features of one
             modality or with genes and proteins as they were registered. Counts of the modality itself
-            are not looked at.
+            are not looked at. Registered columns of `obs` are used where there are some; other
+            conditions count as unknown.
         modality
             Its name, such as ``"prot"``; ``"protein"`` where proteins were registered in ``obsm``.
         n_samples
