@@ -55,6 +55,12 @@ TABLES = {
     },
 }  # fmt: skip
 PREDICTED = {"": {"pearson": "Pearson", "spearman": "Spearman", "pit_ks": "PIT, KS"}}
+# in the order of the tables
+ROWS = (
+    "floor (real cells)", "scdit", "scdit, RNA alone",
+    *(f"{peer}, resampled" for peer in PEERS.values()),
+    "independent NB per label", "floor, pairs broken", "kNN, 30 PCs", "ridge",
+)  # fmt: skip
 DIGITS = {"train_cpu_s": 0, "ms_per_cell": 1}
 Draw = Callable[[int], MuData | AnnData]
 
@@ -233,6 +239,7 @@ def report(
     new = {tuple(row[key] for key in same) for row in rows}
     old = [row for row in read_results(path) if tuple(row[key] for key in same) not in new]
     kept = rows if args.epochs is not None else [*rows, *old]
+    kept = sorted(kept, key=lambda row: (ROWS.index(row["row"]), row["seed"]))
     if args.epochs is None:
         write_results(kept, path)
     shown = [row for row in kept if (row["genes"], row["peaks"]) == (args.hvg, args.peaks)]

@@ -263,10 +263,9 @@ def sample(
     Examples
     --------
     >>> schedule = scdit.diffusion.SCHEDULES["cosine"]
+    >>> data = torch.tensor(3.0), torch.tensor(0.5)  # mean and SD: the denoiser is exact
+    >>> denoise = lambda x, t: scdit.diffusion.expected(*data, x, schedule(torch.tensor(t)).to(x))
     >>> noise = lambda step: torch.randn(1_000, 16)
-    >>> def denoise(x, t):  # exact for data from N(3, 0.5^2)
-    ...     c = schedule(torch.tensor(t)).to(x)
-    ...     return scdit.diffusion.expected(torch.tensor(3.0), torch.tensor(0.5), x, c)
     >>> times = scdit.diffusion.time_grid(25, schedule)
     >>> new = scdit.diffusion.sample("ab3", denoise, noise(0), times, schedule, noise)
     >>> new.mean(), new.std()  # about 3 and 0.5

@@ -18,7 +18,7 @@ from scdit._progress import progress
 from scdit._torch import steady_torch
 from scdit.diffusion import KeyedNoise
 from scdit.model._adjusted import Adjusted, Adjustment
-from scdit.model._batches import Cells, Encoded, unknown_codes
+from scdit.model._batches import Cells, Encoded, codes_on_device, unknown_codes
 from scdit.model._cells import CellsMixin
 from scdit.model._depths import as_integers
 from scdit.model._sampling import SamplingMixin
@@ -127,7 +127,7 @@ class PredictMixin(CellsMixin, SamplingMixin):
             total: Tensor | float = 0.0
             for i in range(max(n_samples, _MEANS)):
                 numbers = noise.uniform(part.rows.start, part.rows.stop, 1, _STATE, i)[:, 0]
-                state = part.mean.clone()
+                state = torch.empty_like(part.mean)
                 for rows, guess in adjusted:
                     state[rows] = guess.draw(numbers[rows])
                 if i < _MEANS:
@@ -146,16 +146,15 @@ class PredictMixin(CellsMixin, SamplingMixin):
         times, options = self._sampling_options()
         composition = self._training_cells
         rows = composition.draw({}, noise.uniform_per_cell(_SIMULATED, _CONDITIONS))
-        codes = {name: code[rows] for name, code in composition.codes.items()}
-        standard = {c.name: c.standardise(codes[c.name]) for c in self._conditions}
+        codes = {c.name: c.standardise(composition.codes[c.name][rows]) for c in self._conditions}
         states, counts = [], []
         for start in range(0, _SIMULATED, like.batch_size):
             cells = range(start, min(start + like.batch_size, _SIMULATED))
-            told = self._codes_of(cells, codes, {})
+            told = codes_on_device(codes, cells, self.module.device)
             states.append(self.module.sample(told, cells, noise, times, **options))
             drawn = self.module.draw_counts(states[-1], cells, noise, told)
             counts.append(sp.csr_matrix(as_integers(drawn)))
-        made = replace(like, counts=sp.vstack(counts, format="csr"), codes=standard, present=None)
+        made = replace(like, counts=sp.vstack(counts, format="csr"), codes=codes, present=None)
         return made, torch.cat(states)
 
     def _adjusted(
