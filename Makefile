@@ -17,8 +17,8 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# pages that scripts write are left as these write them
-PAGES = $(filter-out docs/benchmarks.md docs/sampling.md,$(wildcard *.md docs/*.md docs/design/*.md))
+# a page that a script writes is left as it is written
+PAGES = $(filter-out docs/benchmarks.md,$(wildcard *.md docs/*.md docs/design/*.md))
 
 .PHONY: install demo test lint format types docs links notebooks dist clean
 .DELETE_ON_ERROR:

@@ -1,113 +1,95 @@
 """How many steps does each sampler need, with either codec?
 
-Trains one model per codec on 80% of the cells and lets every sampler make as many cells of every label
-as are held out, at several numbers of steps, all from the same trained model. Results are kept as JSON;
-the page and its figure are made from them.
+Trains one model per codec on 80% of the cells. Every sampler makes as many cells of every label as
+are held out, at several numbers of steps, all from the same trained model; values are means over
+draws. Results are kept as JSON; the tables and the figure of `docs/sampling.md` are made from them.
 
-    python benchmarks/sampling.py --data pbmc3k.h5ad --labels cell_type --drop-labels unassigned
-    python benchmarks/sampling.py --page-only
+    python benchmarks/sampling.py --data pbmc3k.h5ad --drop-labels unassigned
+    python benchmarks/sampling.py --data pbmc3k.h5ad --tables-only
 """
 
-import argparse
-import json
 import time
 from pathlib import Path
 
 import anndata as ad
+import numpy as np
+from arguments import data_parser, read_split
 from models import fit
-from sampling_page import write_page
-from splits import split
-from trial import describe_machine, describe_versions
+from records import RESULTS, read_results, write_results
+from sampling_page import write_tables
+from scores import mean_scores, to_json
 
 import scdit
 from scdit.diffusion import sampler_names
 
-ROOT = Path(__file__).parents[1]
-STEPS = (5, 10, 20, 50, 100, 250, 1000)
+STEPS = (6, 10, 20, 50, 100, 250, 1000)
 # samplers of second order are at their limit long before: what more steps cost is not spent on them
-MOST_STEPS = {"ab2": 100, "dpmpp_2m": 100, "heun": 100, "euler": 250}
+MOST_STEPS = {"ab2": 100, "ab3": 100, "dpmpp_2m": 100, "heun": 100, "euler": 250}
 CALLS_PER_STEP = {"heun": 2}
 METRICS = (
-    "c2st_rf_pca", "c2st_rf_genes", "mmd", "w2", "pc_sd_ratio",
-    "paper_kl", "paper_wasserstein", "paper_mmd",
+    "c2st_rf_pca", "c2st_rf_genes", "pc_sd_ratio", "paper_kl", "paper_wasserstein", "paper_mmd",
 )  # fmt: skip
 
 
 def measure(
-    model: scdit.SCDiT, sampler: str, n_steps: int, train: ad.AnnData, test: ad.AnnData,
-    labels_key: str, seed: int,
+    model: scdit.SCDiT, sampler: str, n_steps: int, sides: tuple[ad.AnnData, ad.AnnData],
+    labels_key: str, draws: int,
 ) -> dict:  # fmt: skip
-    """Generate, time and evaluate: one row of the results."""
+    """Generate, time and evaluate some draws: one row of the results."""
+    train, test = sides
     sizes = test.obs[labels_key].value_counts(sort=False).to_dict()
-    start = time.process_time()
-    new = model.generate(labels=sizes, sampler=sampler, n_steps=n_steps, rng=seed, silent=True)
-    milliseconds = 1e3 * (time.process_time() - start) / new.n_obs
-    table = scdit.tl.evaluate(
-        test, new, reference=train, labels_key=labels_key, metrics=METRICS, rng=seed
-    ).dropna(subset=["value"])
-    values: dict[str, dict] = {}
-    for row in table.itertuples():
-        values.setdefault(row.metric, {})[row.group] = [
-            float(f"{x:.5g}") for x in (row.value, row.floor)
-        ]
+    milliseconds = []
+
+    def draw(seed: int) -> ad.AnnData:
+        start = time.process_time()
+        new = model.generate(labels=sizes, sampler=sampler, n_steps=n_steps, rng=seed, silent=True)
+        milliseconds.append(1e3 * (time.process_time() - start) / new.n_obs)
+        return new
+
+    scores = to_json(mean_scores(draw, draws, train, test, labels_key, METRICS))
     return {
         "sampler": sampler,
         "n_steps": n_steps,
         "calls": n_steps * CALLS_PER_STEP.get(sampler, 1) - (sampler == "heun"),
-        "cpu_ms_per_cell": round(milliseconds, 3),
-        "metrics": values,
+        "cpu_ms_per_cell": round(float(np.median(milliseconds)), 2),
+        "draws": draws,
+        "metrics": scores,
     }
 
 
 def main() -> None:
-    """Run what is asked for, and write results, page and figure."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, help="h5ad file of counts")
-    parser.add_argument("--labels", default="cell_type", help="column of cell types")
-    parser.add_argument("--drop-labels", nargs="+", default=[], help="labels to leave out")
-    parser.add_argument("--hvg", type=int, default=2000, help="variable genes to keep")
+    """Run what is asked for, and write results, tables and figure."""
+    parser = data_parser(__doc__, hvg=2000)
     parser.add_argument("--codecs", nargs="+", default=["latent", "expression"])
     parser.add_argument("--samplers", nargs="+", default=sampler_names(), choices=sampler_names())
     parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "sampling.json")
-    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "sampling.md")
-    parser.add_argument("--page-only", action="store_true", help="only rebuild the page")
+    parser.add_argument("--draws", type=int, default=3, help="draws of cells per row")
+    parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
+    parser.add_argument("--tables-only", action="store_true", help="only write the tables again")
     args = parser.parse_args()
-    results = json.loads(args.out.read_text()) if args.out.exists() else {}
-    if not args.page_only:
-        if args.data is None or not args.data.is_file():
-            parser.error(f"no such file: {args.data}; --data is needed, or --page-only")
-        cells, test = split(
-            ad.read_h5ad(args.data), args.labels, seed=args.seed, n_top_genes=args.hvg,
-            drop_labels=args.drop_labels,
-        )  # fmt: skip
-        results |= {
-            "data": args.data.stem,
-            "shape": [cells.n_obs, test.n_obs, cells.n_vars],
-            "machine": describe_machine(),
-            "versions": describe_versions(),
-        }
+    path = RESULTS / f"sampling_{args.data.stem}.json"
+    rows = read_results(path)
+    if not args.tables_only:
+        sides = read_split(args)
         for codec in args.codecs:
-            start = time.process_time()
-            architecture = {"codec": codec}
-            model = fit(cells, None, codec, args.seed, architecture, labels_key=args.labels)
-            runs = results.setdefault("codecs", {})[codec] = {
-                "train_cpu_seconds": round(time.process_time() - start),
-                "rows": [],
-            }
+            model = fit(
+                sides[0], args.models, f"sampling_{codec}", 0, {"codec": codec},
+                labels_key=args.labels,
+            )  # fmt: skip
             for n_steps in args.steps:
                 for sampler in args.samplers:
                     if n_steps > MOST_STEPS.get(sampler, n_steps):
                         continue
-                    row = measure(model, sampler, n_steps, cells, test, args.labels, args.seed)
-                    runs["rows"].append(row)
-                    value, floor = row["metrics"]["c2st_rf_pca"]["all"]
+                    row = {"codec": codec} | measure(
+                        model, sampler, n_steps, sides, args.labels, args.draws
+                    )
+                    setting = (codec, sampler, n_steps)
+                    rows = [r for r in rows if (r["codec"], r["sampler"], r["n_steps"]) != setting]
+                    rows.append(row)
+                    value, floor = row["metrics"]["c2st_rf_pca"]
                     print(f"{codec} {sampler} {n_steps}: {value:.3f} ({floor:.3f})", flush=True)
-                    args.out.write_text(json.dumps(results) + "\n")
-    write_page(results, args.page)
+                    write_results(rows, path)
+    write_tables(rows)
 
 
 if __name__ == "__main__":

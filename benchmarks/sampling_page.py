@@ -1,112 +1,75 @@
-"""The page and the figure of the sampling benchmark, made from its results."""
+"""The tables and the figure of the sampling benchmark, made from its rows."""
 
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
-from fragments import pipes
+from fragments import FIGURES, pipes, write_fragment
 from matplotlib import pyplot as plt
 
-FIGURE = "sampling.png"
 TOLERANCE = 0.02  # of an AUC: what repeated draws of the same model differ by
 SLACK = 1.1  # of the paper's metrics
-# metric, title, factor, digits
+# metric, title, digits
 COLUMNS = (
-    ("c2st_rf_pca", "RF on PCs", 1, 3),
-    ("c2st_rf_genes", "RF on genes", 1, 3),
-    ("pc_sd_ratio", "SD ratio", 1, 2),
-    ("mmd", "MMD² x 1000", 1000, 2),
-    ("w2", "W2", 1, 2),
-    ("paper_kl", "KL (paper)", 1, 2),
-    ("paper_wasserstein", "Wasserstein (paper)", 1, 4),
-    ("paper_mmd", "MMD² (paper)", 1, 4),
+    ("c2st_rf_pca", "RF on PCs", 3),
+    ("c2st_rf_genes", "RF on genes", 3),
+    ("pc_sd_ratio", "SD ratio", 2),
+    ("paper_kl", "KL", 2),
+    ("paper_wasserstein", "Wasserstein", 3),
+    ("paper_mmd", "MMD²", 3),
 )
-
-INTRODUCTION = """\
-# Samplers and steps
-
-How many steps does each sampler need? This page compares samplers on one trained model for each codec.
-
-```python
-new = model.generate(1000)  # ab3, 6 steps
-new = model.generate(1000, sampler="ddim", n_steps=50)
-```
-
-The measurements below are of an older model, with `ab2` and 20 calls as its default; the default now is
-[`ab3` with 6 calls](design/road.md#six-calls), which is not in the tables.
-
-**With the latent codec**, 10 calls of `ab2`, `ddim` or `dpmpp_2m` give cells that classifiers tell from real ones no more
-easily than those of 1,000 steps of `ddpm`. More calls change little.
-
-**With the expression codec**, no deterministic sampler reaches `ddpm` with 250 steps, judged by a random forest on principal components
-([discussion](expression.md#is-ddim-10-to-20-times-faster-at-no-loss)).
-
-## How to read the tables
-
-Each sampler makes as many cells of every label as are held out. The floor is what real cells score in their place.
-
-- **RF on PCs, RF on genes**: AUC of random forests that tell generated from held-out real cells. 0.5 is ideal. Repeated
-  draws differ by about 0.02.
-- **SD ratio**: spread on principal components over that of real cells. 1 is ideal.
-- **MMD², W2**: distances on principal components; the aim is the floor.
-- **KL, Wasserstein, MMD² with "(paper)"**: the metrics of Dong et al. 2024, means over labels. They are
-  [blind to much](evaluation.md#rules).
-- **calls**: network calls per cell, one per step, two with `heun`.
-
-Steps of `ddim` narrow the distribution. This flatters it where the cells of a model are too wide.
-"""
+# what a reader chooses between: the defaults, and what the paper compares
+CHOICES = {
+    "latent": (("ab3", 6), ("ddim", 10), ("ddim", 50), ("ddpm", 1000)),
+    "expression": (("ab2", 20), ("ddim", 20), ("ddim", 50), ("ddpm", 250), ("ddpm", 1000)),
+}
 
 
-def write_page(results: dict, path: Path) -> None:
-    """Write the Markdown page, and the figure beside it."""
-    figure = path.parent / "figures" / FIGURE
-    figure.parent.mkdir(parents=True, exist_ok=True)
-    draw(results, figure)
-    n_train, n_test, n_genes = results["shape"]
-    machine, versions = results["machine"], results["versions"]
-    parts = [
-        INTRODUCTION,
-        f"`{results['data']}`: {n_train:,} training and {n_test:,} test cells, {n_genes:,} variable "
-        "genes.\n",
-        f"```{{image}} figures/{FIGURE}\n:alt: AUC against network calls for each sampler\n```\n",
-    ]
-    for codec, runs in results["codecs"].items():
-        parts += [f"## {codec.capitalize()} codec\n", reached(runs["rows"]), table(runs["rows"])]
-        parts += [per_label(runs["rows"])]
-    parts.append(
-        f"Made by `benchmarks/sampling.py` on {machine['cores']} shared cores of an {machine['cpu']} without a GPU. "
-        "Times are CPU time of one thread. Training took "
-        + " and ".join(f"{r['train_cpu_seconds']} s ({c})" for c, r in results["codecs"].items())
-        + f". Python {versions['python']}, torch {versions['torch']}.\n"
-    )
-    path.write_text("\n".join(parts))
+def write_tables(rows: list[dict]) -> None:
+    """Write the fragments that the pages include, and the figure."""
+    for codec in dict.fromkeys(row["codec"] for row in rows):
+        ours = [row for row in rows if row["codec"] == codec]
+        chosen = [r for r in ours if (r["sampler"], r["n_steps"]) in CHOICES[codec]]
+        write_fragment(f"sampling_{codec}", choices(chosen))
+        write_fragment(f"sampling_{codec}_fewest", reached(ours))
+        write_fragment(f"sampling_{codec}_all", table(ours))
+    draw(rows, FIGURES / "sampling.png")
 
 
-def value_of(row: dict, metric: str, group: str = "all") -> float:
+def value_of(row: dict, metric: str) -> float:
     """Value of a metric in a row of the results."""
-    return row["metrics"][metric][group][0]
+    return row["metrics"][metric][0]
+
+
+def choices(rows: list[dict]) -> str:
+    """A table of some rows for a user's page: what classifiers see, and what a cell costs."""
+    metrics = COLUMNS[:2]
+    head = ["sampler", "calls", *(title for _, title, _ in metrics), "CPU ms per cell"]
+    floor = ["real cells", "", *(f"{rows[0]['metrics'][m][1]:.2f}" for m, *_ in metrics), ""]
+    lines = [
+        [
+            f"`{row['sampler']}`, {row['n_steps']:,} steps",
+            f"{row['calls']:,}",
+            *(f"{value_of(row, m):.2f}" for m, *_ in metrics),
+            f"{row['cpu_ms_per_cell']:.1f}",
+        ]
+        for row in sorted(rows, key=lambda r: r["calls"])
+    ]
+    return pipes([head, floor, *lines])
 
 
 def reached(rows: list[dict]) -> str:
     """A table of the calls with which each sampler is as good as the most steps of ddpm, by two standards."""
-    ddpm = [row for row in rows if row["sampler"] == "ddpm"]
-    if not ddpm:
-        return ""
-    most = max(ddpm, key=lambda row: row["n_steps"])
+    most = max((r for r in rows if r["sampler"] == "ddpm"), key=lambda r: r["n_steps"])
     metrics = [metric for metric, *_ in COLUMNS]
     classifiers, paper = metrics[:2], [m for m in metrics if m.startswith("paper")]
     tops = {m: value_of(most, m) + TOLERANCE for m in classifiers}
     # beyond real cells there is nothing to win
-    paper_tops = {m: SLACK * max(most["metrics"][m]["all"]) for m in paper}
+    paper_tops = {m: SLACK * max(most["metrics"][m]) for m in paper}
     by_classifiers, by_paper = _fewest_calls(rows, tops), _fewest_calls(rows, paper_tops)
     head = ["sampler", "calls, by classifiers", "calls, by the paper's metrics"]
-    lines = [head, *([f"`{name}`", n, by_paper[name]] for name, n in by_classifiers.items())]
-    return (
-        f"The fewest network calls with which a sampler is as good as {most['n_steps']:,} steps of `ddpm`. *By "
-        f"classifiers*: both AUCs are at most {TOLERANCE} higher. *By the paper's metrics*: each is at most "
-        f"{SLACK - 1:.0%} above the larger of ddpm's value and the floor.\n\n" + pipes(lines)
-    )
+    return pipes([head, *([f"`{s}`", n, by_paper[s]] for s, n in by_classifiers.items())])
 
 
 def _fewest_calls(rows: list[dict], tops: dict[str, float]) -> dict[str, str]:
@@ -124,12 +87,12 @@ def _fewest_calls(rows: list[dict], tops: dict[str, float]) -> dict[str, str]:
 
 
 def table(rows: list[dict]) -> str:
-    """All samplers and steps over all cells, the floor first."""
-    head = ["sampler", "steps", "calls", *(title for _, title, *_ in COLUMNS), "CPU ms per cell"]
-    floor = [f"{rows[0]['metrics'][m]['all'][1] * f:.{d}f}" for m, _, f, d in COLUMNS]
-    lines = [head, ["floor (real cells)", "", "", *floor, ""]]
+    """All samplers and steps, the floor first."""
+    head = ["sampler", "steps", "calls", *(title for _, title, _ in COLUMNS), "CPU ms per cell"]
+    floor = [f"{rows[0]['metrics'][m][1]:.{d}f}" for m, _, d in COLUMNS]
+    lines = [head, ["real cells", "", "", *floor, ""]]
     for row in sorted(rows, key=lambda r: (r["sampler"], r["n_steps"])):
-        values = [f"{value_of(row, m) * f:.{d}f}" for m, _, f, d in COLUMNS]
+        values = [f"{value_of(row, m):.{d}f}" for m, _, d in COLUMNS]
         lines.append(
             [f"`{row['sampler']}`", str(row["n_steps"]), str(row["calls"]), *values,
              f"{row['cpu_ms_per_cell']:.2f}"]
@@ -137,56 +100,27 @@ def table(rows: list[dict]) -> str:
     return pipes(lines)
 
 
-def per_label(rows: list[dict]) -> str:
-    """The paper's metrics for every label: ddim at 50 steps beside the most steps of ddpm."""
-    ddpm = max(
-        (r for r in rows if r["sampler"] == "ddpm"), key=lambda r: r["n_steps"], default=None
-    )
-    ddim = next((r for r in rows if (r["sampler"], r["n_steps"]) == ("ddim", 50)), None)
-    if ddpm is None or ddim is None:
-        return ""
-    metrics = [column for column in COLUMNS if column[0].startswith("paper")] + [
-        next(c for c in COLUMNS if c[0] == "mmd")
-    ]
-    head = ["label"]
-    for _, title, *_ in metrics:
-        head += [f"{title}: floor", f"ddpm {ddpm['n_steps']}", "ddim 50"]
-    lines = [head]
-    for label in sorted(set(ddim["metrics"]["paper_kl"]) - {"all"}):
-        line = [label]
-        for metric, _, factor, digits in metrics:
-            pair = [row["metrics"][metric].get(label) for row in (ddpm, ddim)]
-            if None in pair:
-                line += ["–"] * 3
-                continue
-            values = (pair[0][1], pair[0][0], pair[1][0])
-            line += [f"{value * factor:.{digits}f}" for value in values]
-        lines.append(line)
-    return "Per label:\n\n" + pipes(lines)
-
-
-def draw(results: dict, path: Path) -> None:
+def draw(rows: list[dict], path: Path) -> None:
     """AUC against network calls, a panel per codec."""
-    codecs = results["codecs"]
-    figure, axes = plt.subplots(1, len(codecs), figsize=(4.5 * len(codecs), 3.5), sharey=True)
-    for axis, (codec, runs) in zip(
-        axes if len(codecs) > 1 else [axes], codecs.items(), strict=True
-    ):
-        for sampler in sorted({row["sampler"] for row in runs["rows"]}):
-            rows = sorted(
-                (r for r in runs["rows"] if r["sampler"] == sampler), key=lambda r: r["calls"]
-            )
-            axis.plot(
-                [r["calls"] for r in rows],
-                [value_of(r, "c2st_rf_pca") for r in rows],
+    codecs = list(dict.fromkeys(row["codec"] for row in rows))
+    figure, panels = plt.subplots(
+        1, len(codecs), figsize=(4 * len(codecs) + 1, 3.5), sharey=True, squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for axes, codec in zip(panels[0], codecs, strict=True):
+        ours = sorted((r for r in rows if r["codec"] == codec), key=lambda r: r["calls"])
+        for sampler in sorted({row["sampler"] for row in ours}):
+            line = [r for r in ours if r["sampler"] == sampler]
+            axes.plot(
+                [r["calls"] for r in line],
+                [value_of(r, "c2st_rf_pca") for r in line],
                 marker="o", markersize=3, label=sampler,
             )  # fmt: skip
-        floor = runs["rows"][0]["metrics"]["c2st_rf_pca"]["all"][1]
-        axis.axhline(floor, color="black", linestyle=":", label="floor")
-        axis.set(xscale="log", xlabel="network calls per cell", title=f"{codec} codec")
-    first = figure.axes[0]
-    first.set_ylabel("AUC of a random forest on PCs")
-    first.legend(frameon=False, fontsize=8)
-    figure.tight_layout()
+        floor = ours[0]["metrics"]["c2st_rf_pca"][1]
+        axes.axhline(floor, color="black", linestyle=":", label="real cells")
+        axes.set(xscale="log", xlabel="network calls per cell", title=f"{codec} codec")
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0, 0].set_ylabel("AUC of a random forest on PCs")
+    panels[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     figure.savefig(path, dpi=120)
     plt.close(figure)
