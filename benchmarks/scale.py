@@ -103,22 +103,12 @@ def measure(folder: Path, n: int, suffix: str) -> dict:
 
 def table(rows: list[dict]) -> str:
     """Return the rows as Markdown."""
-    head = [
-        "cells",
-        "genes",
-        "file",
-        "memory before, MB",
-        "peak, MB",
-        "cells/s",
-        "CPU ms/cell",
-        "file, MB",
-    ]
+    head = ["cells", "genes", "file", "peak memory, MB", "cells/s", "CPU ms/cell", "file, MB"]
     lines = [
         [
             f"{row['cells']:,}",
             f"{row['genes']:,}",
             row["file"],
-            f"{row['before_mb']:,}",
             f"{row['peak_mb']:,}",
             f"{row['cells'] / row['seconds']:,.0f}",
             f"{1e3 * row['cpu_seconds'] / row['cells']:.2f}",
@@ -136,9 +126,13 @@ def plan(rows: list[dict]) -> str:
     for n in PLANNED:
         hours = n * row["cpu_seconds"] / row["cells"] / 3600
         size = n * row["file_mb"] / row["cells"] / 1024
-        lines.append([f"{n:,}", *(f"{hours / w:,.2g}" for w in WORKERS), f"{size:,.0f}"])
-    head = ["cells", *(f"hours, {w} worker{'s' * (w > 1)}" for w in WORKERS), "file, GB"]
+        lines.append([f"{n:,}", *(_duration(hours / w) for w in WORKERS), f"{size:,.0f}"])
+    head = ["cells", *(f"{w} worker{'s' * (w > 1)}" for w in WORKERS), "file, GB"]
     return pipes([head, *lines])
+
+
+def _duration(hours: float) -> str:
+    return f"{hours:.2g} h" if hours >= 1 else f"{60 * hours:.2g} min"
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ class EmbedMixin(CellsMixin):
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Latent representation of cells.
 
-        It is computed from the counts alone: conditions are not needed and not used, so that a map
-        of the cells does not show their labels back.
+        It is computed from the counts alone: conditions are not needed and not used, so that labels do not
+        influence a UMAP of the cells.
 
         Parameters
         ----------

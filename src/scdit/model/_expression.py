@@ -60,20 +60,20 @@ class ExpressionMixin(CellsMixin):
         indices
             Positions or mask of the cells; None for all.
         transform_batch
-            Batch to move every cell to, by name: what the cell would look like had it been measured
-            there, at the same place among the cells of its type. The latent vector is moved from the
-            codec's prior in its own batch, which ``adata.obs`` must have, to that in the other.
-            Expression is averaged over several names. None to leave cells in their batch.
+            Batch to move every cell to, by name: each cell is predicted as if it had been measured there.
+            The latent vector keeps its position relative to the codec's prior, but the prior in the cell's
+            own batch, which ``adata.obs`` must have, is replaced by that in the other. Expression is
+            averaged over several names. None to leave cells in their batch.
         gene_list
             Genes to return, in this order; None for all of them, in the order of `adata`.
         library_size
             What the expression of all genes of a cell adds up to, or ``"latent"`` for the cell's own
-            library size, without what single genes have above the caps of the training.
+            library size, in which extreme counts of single genes are capped as in the training.
         n_samples
             States that are drawn for each cell.
         n_samples_overall
-            States that are drawn in total, from cells that are chosen at random; `n_samples` and
-            `return_mean` are then left as they are by default.
+            States that are drawn in total, from cells that are chosen at random. Leave `n_samples` and
+            `return_mean` at their defaults then.
         batch_size
             Cells computed at once; None for ``scvi.settings.batch_size``.
         return_mean

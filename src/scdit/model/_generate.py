@@ -108,24 +108,25 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             "prot": "empirical"}``.
         rng
             Seed or generator, see :func:`numpy.random.default_rng`; a generator is advanced. The
-            same seed and `batch_size` give the same cells, bit for bit, on one machine. Everything that
-            is drawn belongs to the index of a cell: the first 100 of 200 cells are those of a call for
-            100. Only where two mappings are combined does the number of cells matter. Cells have the
-            same name only if they are the same cells.
+            same seed and `batch_size` give the same cells, bit for bit, on one machine. The random
+            numbers of a cell depend only on the seed and on its position in the call: the first 100 of
+            200 cells are those of a call for 100. Two mappings are an exception, since their
+            combination depends on `n`. Cells have the same name only if they are the same cells.
         batch_size
-            Cells computed at once: a matter of memory and speed only.
+            Cells computed at once. Another value changes memory and speed, and by rounding about one count
+            in 100,000.
         path
-            File to write the cells to while they are made, whose memory does not grow with `n`:
+            File to write the cells to while they are generated, so that memory does not grow with `n`:
             ``.zarr`` or ``.h5ad``, of a MuData ``.zarr`` or ``.h5mu``. Until it is complete, the folder
             ``<path>.unfinished`` is there instead.
         resume
-            Go on with what an interrupted call with the same arguments left at `path`, to the same cells.
-            Starts anew where there is nothing, and returns what is complete.
+            Continue an interrupted call with the same arguments. The result is that of an uninterrupted
+            call. If nothing is at `path`, generation starts; a complete file is returned.
         overwrite
             Replace the file at `path`, once the new one is complete.
         shard
             ``(rank, number)``: make only one of several parts of the cells, which several processes
-            share. They need the same `rng`. With `path`, each has a file of its own,
+            share. They need the same model, `rng` and `batch_size`. With `path`, each has a file of its own,
             ``<name>.shard-<rank>-of-<number>.<suffix>``.
         lazy
             Return dask arrays, whose chunks are made when they are computed. Needs ``scdit[dask]``.
@@ -133,17 +134,17 @@ class GenerateMixin(RecipesMixin, StreamMixin):
             Log2 fold changes to add to what the model has learnt, -10 to 10: a Series by gene, for all
             cells, or ``{("condition", "treated"): Series, ...}`` for the cells of a category. RNA only.
         null
-            A registered column of categories: cells are drawn as if it were not given, and its names
-            do not depend on the cells. ``"labels"``: all cells are of one continuous population,
-            without clusters, and no name depends on them.
+            A registered column of categories: cells are drawn as if it were not given, and its categories
+            are then assigned at random. ``"labels"``: all cells are of one continuous population,
+            without clusters, and all columns are assigned at random.
         reference
-            With `null`, the category whose cells are drawn, in the place of the mixture of all.
+            With `null`, the category whose cells are drawn instead of the mixture of all.
         new_donors
-            Column of donors and number of new ones, ``{"donor": 20}``. All cells are of donors who are not
-            in the training cells and differ as these do; other conditions that a donor has one of, and the
-            shares of cell types, are those of a training donor. Their names, ``new donor 1``,
-            ``new donor 2``, ..., can be asked for. Cells `like` others take all conditions but the donors
-            from them. Needs 8 donors of 50 cells each.
+            Column of donors and number of new ones, ``{"donor": 20}``. All cells are of new donors, who
+            differ as the training donors do. Each takes the shares of cell types, and all conditions of
+            which a donor has only one, from a training donor. Requests may name them: ``new donor 1``,
+            ``new donor 2``, ... With `like`, all conditions except the donor are taken from these cells.
+            Needs 8 training donors of 50 cells each.
         silent
             No progress bar.
 
@@ -164,9 +165,10 @@ class GenerateMixin(RecipesMixin, StreamMixin):
 
         Notes
         -----
-        Of a combination of categories that no training cell has, states are generated for one that
-        training cells have, with most categories the same and the label first among these. The codec
-        then moves them as :meth:`translate` does: effects of conditions add up.
+        If no training cell has the requested combination of categories, states are generated for the most
+        similar combination that training cells have; the label is kept before other conditions. The codec
+        then moves them to the requested combination as :meth:`translate` does: effects of conditions add
+        up.
 
         ``anndata.concat`` makes float64 of int32 beside float32, which doubles the memory. Give the new
         counts the type of the real ones first, ``new.X = new.X.astype(adata.X.dtype)``.

@@ -58,16 +58,16 @@ class InterpolateMixin(SamplingMixin):
         The states of `n` cells of each end are followed along the probability flow of the model some
         way back to the noise that they come from (Song et al. 2021, arXiv 2010.02502); there, pairs
         of near cells are joined by straight lines, as Ho et al. 2020 do (arXiv 2006.11239), and points
-        on these are followed to the data again. The flow is that of all cells, so the path bends to
-        where there are cells.
+        on these are followed to the data again. The flow is conditioned only on what both ends have in
+        common, so the path bends to where there are such cells.
 
         Parameters
         ----------
         a, b
             The two ends. Conditions by column, ``{"cell_type": "HSC"}``, of which cells are
-            generated; or real cells: an AnnData, or positions or a mask of training cells. Categories
-            that both ends name alike hold on the whole way, and of those that they name differently
-            the decoder takes shares; numbers that both name move with the weight.
+            generated; or real cells: an AnnData, or positions or a mask of training cells. A category
+            that both ends name is kept on the whole path. If they name different categories, the decoder
+            mixes both by the weight. A number that both name changes linearly.
         n
             Number of paths.
         steps

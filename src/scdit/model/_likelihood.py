@@ -210,9 +210,9 @@ class LikelihoodMixin(CellsMixin):
         silent: bool = True,
         rng: int | np.random.Generator | np.random.SeedSequence | None = None,
     ) -> GCXS:
-        """Counts that are drawn for states that are drawn from the posterior of each cell.
+        """Draw new counts for each cell: a state from its posterior, then counts for this state.
 
-        They are drawn as those of :meth:`generate` are, at the library size of the cell.
+        Counts are drawn as in :meth:`generate`, at the library size of the cell.
 
         Parameters
         ----------

@@ -77,7 +77,7 @@ class SCDiT(
     preset
         Name of a set of arguments: ``"scrdit"`` is the published model (expression codec, zeros at
         -10, patches of 10 genes, 768 x 3 transformer, 1,000-step DDPM, eps-prediction). Arguments
-        given besides go before it.
+        that you pass override those of the preset.
     n_latent
         Latent codec: dimensions of the latent space; None for as many as the data have
         principal components that are more than noise, 1 to 48. Some more can keep many rare types

@@ -119,7 +119,7 @@ class SetupMixin:
         Parameters
         ----------
         mdata
-            The cells. A cell that a modality does not have is one whose counts there are not known.
+            The cells. If a cell is not in a modality, its counts there are treated as unknown.
         rna_layer, protein_layer, atac_layer
             Layers of raw counts: of genes, of surface proteins, and of fragments in peaks; None for ``X``.
         labels_key, batch_key, categorical_covariate_keys, continuous_covariate_keys, unlabeled_category
@@ -129,8 +129,8 @@ class SetupMixin:
             that are named are trained on; a single one is enough. A column's own modality may be named,
             ``{"labels_key": "rna"}``.
         presence_keys
-            Columns of truth values that say which cells have a modality, by its name:
-            ``{"prot": "has_prot"}``; for data that have rows for cells without counts.
+            Boolean columns that say which cells have a modality, by its name: ``{"prot": "has_prot"}``. For
+            data that have rows of zeros for cells that were not measured.
 
         Raises
         ------

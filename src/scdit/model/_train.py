@@ -85,8 +85,8 @@ class TrainMixin(AssaysMixin):
     ) -> None:
         """Train the codec, if it has weights, then the denoiser. A second call goes on from where the first stopped.
 
-        A call that fails leaves the model as it was before. So does Ctrl-C, but in the denoiser's phase: then
-        the model is kept as trained so far, and a warning says which part was cut.
+        A call that fails leaves the model as it was before, and so does Ctrl-C in the codec's phase. After
+        Ctrl-C in the denoiser's phase, the model is kept as trained so far, with a warning.
 
         Parameters
         ----------
@@ -98,9 +98,9 @@ class TrainMixin(AssaysMixin):
             Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one. ``devices=2`` starts
             two processes (Lightning's DDP), which run the script as a whole. They divide each batch.
         train_size, validation_size
-            Fractions of the cells that are trained on and that early stopping watches (default
-            the rest). None trains on all cells, unless `validation_size` or `early_stopping` asks
-            for some to be held out; then, and always with the expression codec, on 0.9.
+            Fractions of the cells for training and for early stopping (default the rest). None trains on
+            all cells, or on 0.9 of them if `validation_size` or `early_stopping` is given, and with the
+            expression codec.
             ``validation_size=0.1`` is all that is needed for validation curves in ``history``.
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
@@ -109,10 +109,10 @@ class TrainMixin(AssaysMixin):
             256 (denoiser of latents).
         early_stopping
             End a phase when its validation loss has stopped falling, and keep its best weights:
-            one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the
-            codec's bound is lowest long before its cells are best, and a prior keeps it from
-            overfitting. Where it is asked for there must be validation cells, see `train_size`;
-            where it is not, and there are none, nothing is stopped.
+            one choice or one per phase. None for ``{"codec": False, "denoiser": True}``: the validation
+            loss of the codec is lowest long before the generated cells are best, and priors prevent
+            overfitting. If you set it, validation cells are needed, see `train_size`. With None and no
+            validation cells, all epochs are trained.
         early_stopping_patience
             Number of validations without an improvement after which a phase ends.
         plan_kwargs

@@ -58,11 +58,11 @@ class TranslateMixin(CellsMixin):
     ) -> AnnData | MuData:
         """Real cells as they might be under other conditions.
 
-        A latent vector is drawn from what the counts of a cell and its own conditions tell of it. The
-        codec has a normal distribution of latent vectors for each combination of conditions, whose
-        mean is a sum of one term per condition. The vector keeps its place in it: as many standard
-        deviations from the mean of the new conditions as from that of the cell's own. Counts are then
-        drawn under the new conditions.
+        A latent vector is drawn from the posterior of each cell, given its counts and its conditions. The
+        codec has a normal distribution of latent vectors (the prior) for each combination of conditions,
+        whose mean is a sum of one term per condition. The vector keeps its place in the prior: it is as
+        many standard deviations from the mean of the new conditions as from that of the cell's own. Counts
+        are then drawn under the new conditions.
 
         Parameters
         ----------
@@ -71,8 +71,8 @@ class TranslateMixin(CellsMixin):
             for the training cells.
         labels, batch, covariates
             The new conditions, of which at least one must be given: one name for all cells, or one
-            name per cell. What is not given stays as it is. A name that a cell has already gives
-            another draw of the same cell.
+            name per cell. What is not given stays as it is. If a new condition is the
+            cell's own, the result is another draw of the same cell.
         n_samples
             Draws of each cell.
         indices

@@ -47,8 +47,8 @@ def embedding(
 ) -> np.ndarray:
     """Draw as many real as generated cells, in an embedding fitted on real cells only.
 
-    Generated cells are placed into the finished embedding: they cannot bend it in their favour. Of
-    the side with more cells, a random sample is drawn, and all are drawn in random order.
+    Generated cells are placed into the finished embedding and do not influence it. Of the side with
+    more cells, a random sample is drawn, and all are drawn in random order.
     Of MuData, each modality has an embedding, and so have all together: their components side by
     side, each modality with the same total variance.
 
@@ -58,9 +58,9 @@ def embedding(
         Cells with raw counts and the same genes, in any order.
     color
         Column of `obs`. Adds a panel of real and one of generated cells. Numbers have a colour
-        scale, unless they are whole and of at most 20 values; all else is coloured by label, with
-        the colours in ``real.uns`` where scanpy has left some. Else up to 8 labels have colours that
-        colour-blind readers tell apart, and more have those of scanpy.
+        scale, except integers of at most 20 different values. Labels have the colours that scanpy
+        stored in ``real.uns``, if there are any, or else a colour-blind-safe palette (up to 8 labels)
+        or scanpy's (more).
     reference
         The training cells, if `real` are held-out cells: the embedding is then fitted on them (up to
         5,000), and both sides are placed into it alike. Otherwise it is fitted on `real`, and UMAP

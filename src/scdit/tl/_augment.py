@@ -38,8 +38,9 @@ def augment(
     Parameters
     ----------
     adata
-        Real cells with raw counts of the model's genes; it is not changed. Only the cells that the
-        model was trained on belong here: cells made from others would carry them into it. For a model
+        Real cells with raw counts of the model's genes; it is not changed. Pass the cells that the
+        model was trained on. If the model has also seen others, such as test cells, the generated
+        cells carry information on these into the result. For a model
         of a MuData, a MuData with its modalities, of which cells may lack some; for a model of genes
         and of proteins in ``obsm``, an AnnData with both.
     model
@@ -61,11 +62,10 @@ def augment(
     Returns
     -------
     A new AnnData: the real cells with the model's genes, then the generated ones, flagged in
-    ``obs["scdit_generated"]``. Of ``obs`` the generated cells have the conditions, other columns are
-    missing values, for which integers and booleans get the types of pandas that have these
-    (``Int64``, ``boolean``); of ``layers`` there is the counts' one only, and no ``obsm``. Counts
-    have the type of those in `adata`, or a larger type of integers if generated counts need one.
-    Proteins in ``obsm`` are topped up too.
+    ``obs["scdit_generated"]``. Generated cells have values in the columns of conditions only. Other
+    columns are missing there, so that integers and booleans become ``Int64`` and ``boolean``. Of
+    ``layers`` only that of the counts is kept, and of ``obsm`` only proteins. Counts have the type of
+    those in `adata`, or a larger type of integers if generated counts need one.
 
     Of a MuData, a new MuData in the same way, with the modalities and features of the model. The flags
     are in ``mdata.obs``. Generated cells have all modalities; a real cell has the rows that it had.

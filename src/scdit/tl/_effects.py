@@ -134,8 +134,8 @@ def evaluate_effects(
       means for the other types contain this type.
 
     - ``vcc_...``: the six metrics of the Virtual Cell Challenge 2026. They need the package
-      cell-eval2 (``pip install 'scdit[effects]'``). Each type is a panel of its own, whose
-      control predicted and real effects share, as in the challenge. ``vcc_discrimination``
+      cell-eval2 (``pip install 'scdit[effects]'``). Each type is scored on its own. Predicted and
+      real effects share the control cells, as in the challenge. ``vcc_discrimination``
       compares the effects on the types, without a shared control. Cells are cut once, and the
       values are not rescaled as scores of the challenge are. They are for genes only.
 

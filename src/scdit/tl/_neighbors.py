@@ -41,8 +41,8 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
     - `density`: real balls that hold a generated cell, over k; 1 is ideal; `coverage`: share of
       real balls that hold any generated cell (Naeem et al., ICML 2020).
 
-    Precision, density and recall can be beaten: the first two by typical cells, recall by
-    over-dispersed ones. Coverage cannot.
+    Precision and density are also high for cells that are too typical, and recall for cells that vary
+    too much. Coverage is low in both cases.
 
     Parameters
     ----------
@@ -102,8 +102,8 @@ def memorization(
 ) -> Memorization:
     """Compare distances to the nearest training cell with those of held-out real cells.
 
-    - `ratio`: median distance of generated cells over median distance of held-out cells. 1 is
-      ideal, 0 is a copy machine.
+    - `ratio`: median distance of generated cells over median distance of held-out cells. 1: as far
+      from training cells as held-out cells are; 0: copies.
     - `near_duplicates`: share of generated cells nearer to a training cell than all but the
       nearest 5% of held-out cells are. 0.05 is ideal.
 

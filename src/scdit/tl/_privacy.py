@@ -47,8 +47,8 @@ def privacy(
     if a generated cell is near it. The area under the ROC curve (AUROC) is 0.5 if the attacker can
     only guess, and 1 if every training cell is found (Shokri et al. 2017, arXiv 1610.05820; distance
     to the nearest generated record as in Chen et al. 2020, arXiv 1909.03935). Distances are those
-    between up to 30 principal components, fitted on generated cells: the attacker has these, and
-    they favour neither `train` nor `holdout` unless the generated cells do.
+    between up to 30 principal components, fitted on generated cells: the attacker has only these, and
+    `train` and `holdout` influence the components only through them.
 
     Of MuData objects, cells are compared by all modalities together. Each modality has up to 30
     components of its own: of log expression of genes, of log counts of proteins, of TF-IDF of peaks.
@@ -98,9 +98,9 @@ def privacy(
         - ``near_duplicates``: share of generated cells nearer to a training cell than all but the nearest
           5% of held-out cells are.
 
-        The floor of an AUROC is what chance gives: one half of the held-out cells (or donors) against the
-        other, of which an AUROC below 0.5 counts as its mirror image above; mean of 50 random halves. That
-        of duplicates is their share among held-out cells in the place of generated ones.
+        The floor of an AUROC is what chance gives: one half of the held-out cells (or donors) against
+        the other, mean of 50 random halves; an AUROC below 0.5 counts as 1 minus it. The floor of
+        duplicates is their share among held-out cells in the place of generated ones.
 
     Raises
     ------

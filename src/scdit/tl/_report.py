@@ -46,7 +46,8 @@ def report(
 ) -> Path:
     """Write one HTML page with a verdict, figures, tables and provenance; it needs no other file.
 
-    The verdict is one of *indistinguishable*, *close*, *clearly different* and *copies*. The page has
+    The verdict is *indistinguishable*, *close*, *clearly different*, *copies* or, without the AUC of a
+    classifier, *unknown*. The page has
     the rule and the values that decided. Of MuData, each modality has its figures and tables.
 
     Parameters
