@@ -73,6 +73,21 @@ def test_of_many_a_sample_is_read(paths, monkeypatch):
     assert _on_disk.in_memory(in_memory) is in_memory
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"metrics": ["mnd"]}, "Unknown metrics"),
+        ({"preset": "everything"}, "Unknown preset"),
+        ({"max_cells": 0}, "max_cells must be"),
+    ],
+)
+def test_names_are_checked_before_cells_are_read(paths, monkeypatch, wrong, message):
+    monkeypatch.setattr("scdit.tl._evaluate.in_memory", lambda _: pytest.fail("cells were read"))
+    real, generated = (lazily(path) for path in paths[:2])
+    with pytest.raises(ValueError, match=message):
+        scdit.tl.evaluate(real, generated, **wrong)
+
+
 def test_the_report_is_that_of_cells_in_memory(paths, tmp_path):
     pages = []
     for name, sides in {

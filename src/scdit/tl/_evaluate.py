@@ -139,6 +139,11 @@ def evaluate(
     >>> table = scdit.tl.evaluate(test, draws, reference=train, labels_key="cell_type")
     """
     draws = check_draws(generated)
+    # before any cell is read from a file
+    choose_metrics(preset, metrics, several=True)
+    check_int("max_cells", max_cells)
+    check_key("labels_key", labels_key)
+    check_key("layer", layer)
     compare = partial(
         _compare,
         in_memory(real),  # once for all draws
@@ -185,9 +190,6 @@ def _compare(
     )
     several = isinstance(sides[0], MuData)
     chosen = choose_metrics(preset, metrics, several=several and len(sides[0].mod) > 1)
-    max_cells = check_int("max_cells", max_cells)
-    check_key("labels_key", labels_key)
-    check_key("layer", layer)
     generator = np.random.default_rng(check_rng(rng))
     if several:
         cells = read_modal_sides(*sides, labels_key=labels_key, layer=layer, assays=assays)
