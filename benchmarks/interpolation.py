@@ -116,9 +116,11 @@ def main() -> None:
     """Train what is missing, measure, and write table and figure."""
     parser = data_parser(__doc__)
     parser.add_argument("--chain", nargs="+", required=True, help="labels in their real order")
+    parser.add_argument("--name", help="of the results [that of the file]")
     parser.add_argument("--models", type=Path, help="folder in which trained models are kept")
     args = parser.parse_args()
 
+    name = args.name or args.data.stem
     train, test = read_split(args)
     model = fit(train, args.models, args.data.stem, labels_key=args.labels)
     judge = Judge(train, test, args.labels, args.chain)
@@ -138,8 +140,8 @@ def main() -> None:
         judge("straight line in latent space", *straight(model, a, b))[0],
         judge("mixture of the ends", *mixture(model, a, b))[0],
     ]
-    write(f"interpolation_{args.data.stem}", rows)
-    draw(shares, args.chain, FIGURES / f"interpolation_{args.data.stem}.png")
+    write(f"interpolation_{name}", rows)
+    draw(shares, args.chain, FIGURES / f"interpolation_{name}.png")
 
 
 if __name__ == "__main__":
