@@ -7,6 +7,7 @@ from torch import Tensor
 from scdit.diffusion._schedule import Coefficients
 
 PREDICTIONS = ("eps", "x0", "v")
+"""What a network may predict: the noise, the data or the velocity, see :func:`target`."""
 
 
 def target(kind: str, x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:

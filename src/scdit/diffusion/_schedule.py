@@ -127,5 +127,5 @@ SCHEDULES: dict[str, Schedule] = {
         "ddpm", _linear_beta(1000, 1e-4, 0.02), variance_preserving=True, n_discrete=1000
     ),
 }
-"""``cosine``: alpha = cos(pi t / 2); ``linear``: the straight path of flow matching;
+"""Name -> schedule. ``cosine``: alpha = cos(pi t / 2); ``linear``: the straight path of flow matching;
 ``ddpm``: 1,000 steps of beta from 1e-4 to 0.02, as in the DDPM and scRDiT papers."""
