@@ -121,6 +121,7 @@ class DiT(nn.Module):
         self.n_outputs = n_outputs
 
     def extra_repr(self) -> str:
+        """Sizes of the transformer."""
         return f"{self.tokens.n_tokens} tokens x {self.width}, depth {self.depth}"
 
     def forward(
