@@ -131,7 +131,8 @@ def setup(app):
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (write_formula, None), (write_display, None))
     app.connect("autodoc-process-docstring", describe_returns, priority=100)  # before napoleon
-    app.connect("autodoc-process-docstring", describe_constants, priority=100)
+    # after napoleon, which takes what is before a colon for the type of a constant
+    app.connect("autodoc-process-docstring", describe_constants, priority=900)
 
 
 suppress_warnings = ["config.cache"]  # of functions among the settings

@@ -29,7 +29,6 @@ def page_of(module) -> str:
         members=list(content),
         classes=[name for name, thing in content.items() if inspect.isclass(thing)],
         functions=[name for name, thing in content.items() if inspect.isroutine(thing)],
-        modules=[name for name, thing in content.items() if inspect.ismodule(thing)],
     )
 
 
