@@ -1,4 +1,5 @@
 import os
+import sys
 from importlib.metadata import metadata
 
 import anndata
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+from sphinx.pycode import ModuleAnalyzer
 
 from scdit.tl._challenge import CHALLENGE
 from scdit.tl._effect_metrics import EFFECT_METRICS
@@ -100,6 +102,19 @@ def describe_returns(app, what, name, obj, options, lines):
         return
 
 
+def describe_constants(app, what, name, obj, options, lines):
+    """Give a constant the text below it in the private module that defines it."""
+    if what != "data":
+        return
+    package, _, constant = name.rpartition(".")
+    own = [module for module in sys.modules if module.startswith(f"{package}.")]
+    for module in [package, *sorted(own)]:
+        found = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", constant))
+        if found:
+            lines[:] = found
+            return
+
+
 def write_formula(self, node):
     """Write a formula in a line as MathML, which browsers draw without a script."""
     self.body.append(convert(node.astext()))
@@ -116,6 +131,8 @@ def setup(app):
     """Called by Sphinx."""
     app.add_html_math_renderer("mathml", (write_formula, None), (write_display, None))
     app.connect("autodoc-process-docstring", describe_returns, priority=100)  # before napoleon
+    # after napoleon, which takes what is before a colon for the type of a constant
+    app.connect("autodoc-process-docstring", describe_constants, priority=900)
 
 
 suppress_warnings = ["config.cache"]  # of functions among the settings

@@ -65,6 +65,21 @@ def test_a_file_can_be_read_in_one_go(path):
     assert len(path.read_text().splitlines()) <= 300
 
 
+def undocumented(body, prefix=""):
+    """Public functions, classes and methods without a docstring; ruff leaves out those in private files."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            if ast.get_docstring(node) is None:
+                yield prefix + node.name
+            if isinstance(node, ast.ClassDef):
+                yield from undocumented(node.body, f"{prefix}{node.name}.")
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: p.name)
+def test_what_is_public_has_a_docstring(path):
+    assert list(undocumented(ast.parse(path.read_text()).body)) == []
+
+
 def test_torch_layers_load_neither_scvi_nor_scanpy():
     code = (
         "import sys, scdit.diffusion, scdit.nn, scdit.codec;"

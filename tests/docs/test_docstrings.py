@@ -2,6 +2,7 @@
 
 import doctest
 import inspect
+import re
 import warnings
 from importlib import import_module
 
@@ -74,3 +75,14 @@ def test_examples_of_docstrings_run(name, given):  # noqa: F811
 )
 def test_each_class_and_function_has_an_example(name):
     assert examples(documented()[name])
+
+
+@pytest.mark.parametrize("name", documented())
+def test_parameters_with_one_text_share_a_reference_only(name):
+    """The page gives each parameter of a joint entry the whole text of the entry."""
+    text = inspect.getdoc(documented()[name]) or ""
+    parameters = re.search(
+        r"^Parameters\n-+\n(.*?)(\n\n\S[^\n]*\n---|\Z)", text, re.DOTALL | re.MULTILINE
+    )
+    joint = re.findall(r"^(\S.*, .*)\n {4}(.*)", parameters[1] if parameters else "", re.MULTILINE)
+    assert [names for names, about in joint if not about.startswith(("As in :", "See :"))] == []

@@ -3,6 +3,7 @@
 import copy
 import re
 import warnings
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ from anndata import AnnData
 from .conftest import N_CELLS, ROOT, code_of, make_cells
 
 # pages whose examples have a test of their own
-OWN_TEST = {"docs/diffusion.md", "docs/scvi_methods.md", "docs/simulate.md"}
+OWN_TEST = {
+    "docs/developer.md",
+    "docs/diffusion.md",
+    "docs/scvi_methods.md",
+    "docs/simulate.md",
+}
 # pages that run as they are, given the names of `given`
 PAGES = [
     "README.md",
@@ -89,6 +95,24 @@ def test_a_diffusion_model_of_the_parts():
     assert radius.mean() == pytest.approx(1, abs=0.05)
     assert radius.std() < 0.15  # of noise: 0.66
     assert names["new"].mean(0).norm() < 0.15  # the whole circle
+
+
+def test_a_sampler_and_a_metric_of_ones_own(given):
+    import scdit
+    from scdit.tl._choice import PRESETS
+    from scdit.tl._metrics import METRICS
+
+    with patch.dict(scdit.diffusion.SAMPLERS):
+        names = run("docs/developer.md", code_of("docs/developer.md"), given)
+        assert names["new"].n_obs == N_CELLS
+        assert names["error"](20) / names["error"](40) == pytest.approx(4, rel=0.1)
+        with pytest.raises(ValueError, match="n_steps must be given with sampler 'midpoint'"):
+            names["model"].generate(5, sampler="midpoint")
+    row, train, test = names["row"], names["train"], names["test"]
+    with patch.dict(METRICS, {row.name: row}), patch.dict(PRESETS, all=(row.name,)):
+        table = scdit.tl.evaluate(train, test, metrics=[row.name])
+    (value,) = table.loc[table["group"] == "all", "value"]
+    assert value == pytest.approx(test.X.sum() / train.X.sum(), rel=0.01)  # of a part of the cells
 
 
 def test_the_methods_of_scvi(make_adata, tmp_path, monkeypatch):

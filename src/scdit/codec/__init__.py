@@ -59,4 +59,6 @@ CODECS: dict[str, Callable[..., nn.Module]] = {
     "latent": latent_codec,
     "expression": _expression_codec,
 }
-"""Name -> function of the numbers of genes and of categories by condition, and settings, that makes a codec."""
+"""Name -> function that makes a codec. It takes the number of genes, the number of categories by
+condition, and the settings of the codec. ``latent``: :func:`latent_codec`; ``expression``:
+:class:`ExpressionCodec`."""

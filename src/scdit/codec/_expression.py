@@ -93,6 +93,7 @@ class ExpressionCodec(nn.Module):
         return self.n_genes
 
     def extra_repr(self) -> str:
+        """What the states are, and the value of zeros."""
         return f"log-normalised expression, zeros at {self.zero_value:g}"
 
     @torch.no_grad()

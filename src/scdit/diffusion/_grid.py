@@ -8,6 +8,8 @@ from torch import Tensor
 from scdit.diffusion._schedule import Schedule
 
 SPACINGS = ("uniform", "power", "quadratic", "logsnr")
+"""Where the steps of a sampler may lie, see :func:`time_grid`."""
+
 _EDGE = 1e-3  # the log-SNR grid ends this far from t = 0 and t = 1, where the log-SNR is infinite
 
 

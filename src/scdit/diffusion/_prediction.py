@@ -7,6 +7,7 @@ from torch import Tensor
 from scdit.diffusion._schedule import Coefficients
 
 PREDICTIONS = ("eps", "x0", "v")
+"""What a network may predict: the noise, the data or the velocity, see :func:`target`."""
 
 
 def target(kind: str, x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:
@@ -16,8 +17,10 @@ def target(kind: str, x0: Tensor, eps: Tensor, c: Coefficients) -> Tensor:
     ----------
     kind
         One of ``PREDICTIONS``.
-    x0, eps
-        Data and noise, (cells, dims).
+    x0
+        Data, (cells, dims).
+    eps
+        Noise, (cells, dims).
     c
         Coefficients at the cells' times, as (cells, 1) columns.
 
@@ -44,8 +47,10 @@ def expected(mean: Tensor, sd: Tensor, x_t: Tensor, c: Coefficients) -> tuple[Te
 
     Parameters
     ----------
-    mean, sd
-        Of the data, (cells, dims); independent dimensions, sd may be 0.
+    mean
+        Mean of the data, (cells, dims).
+    sd
+        Standard deviation of the data, (cells, dims), may be 0; dimensions are independent.
     x_t
         ``alpha x0 + sigma eps`` for a draw of both, (cells, dims).
     c
@@ -72,8 +77,10 @@ def convert(kind: str, output: Tensor, x_t: Tensor, c: Coefficients) -> tuple[Te
     ----------
     kind
         One of ``PREDICTIONS``.
-    output, x_t
-        The network's output and input, (cells, dims).
+    output
+        The network's output, (cells, dims).
+    x_t
+        The network's input, (cells, dims).
     c
         Coefficients at the cells' times, as (cells, 1) columns.
 

@@ -187,7 +187,8 @@ SAMPLERS: dict[str, Callable[..., Iterator[Tensor]]] = {
     "euler": euler,
     "heun": heun,
 }
-"""Name -> sampler. Each yields the state after every step; the last one is the sample."""
+"""Name -> sampler: a function that yields the state after every step, the sample last. It takes the
+arguments of :func:`sampling_path` after the name."""
 
 
 def sampler_names() -> list[str]:

@@ -16,14 +16,21 @@ class Coefficients:
 
     Parameters
     ----------
-    alpha, sigma
-        Weights of data and noise in ``x_t``.
-    d_alpha, d_sigma
-        Their derivatives with respect to ``t``.
-    v_x0, v_eps
-        Weights of data and noise in the velocity ``v`` that a v-prediction network learns:
-        ``-sigma, alpha`` on variance-preserving schedules (Salimans & Ho 2022, arXiv 2202.00512),
-        ``d_alpha, d_sigma`` on the linear path (Lipman et al. 2023, arXiv 2210.02747).
+    alpha
+        Weight of the data in ``x_t``.
+    sigma
+        Weight of the noise in ``x_t``.
+    d_alpha
+        Derivative of alpha with respect to ``t``.
+    d_sigma
+        Derivative of sigma with respect to ``t``.
+    v_x0
+        Weight of the data in the velocity ``v`` that a v-prediction network learns: ``-sigma`` on
+        variance-preserving schedules (Salimans & Ho 2022, arXiv 2202.00512), ``d_alpha`` on the
+        linear path (Lipman et al. 2023, arXiv 2210.02747).
+    v_eps
+        Weight of the noise in it: ``alpha`` on variance-preserving schedules, ``d_sigma`` on the
+        linear path.
 
     Examples
     --------
@@ -127,5 +134,5 @@ SCHEDULES: dict[str, Schedule] = {
         "ddpm", _linear_beta(1000, 1e-4, 0.02), variance_preserving=True, n_discrete=1000
     ),
 }
-"""``cosine``: alpha = cos(pi t / 2); ``linear``: the straight path of flow matching;
+"""Name -> schedule. ``cosine``: alpha = cos(pi t / 2); ``linear``: the straight path of flow matching;
 ``ddpm``: 1,000 steps of beta from 1e-4 to 0.02, as in the DDPM and scRDiT papers."""

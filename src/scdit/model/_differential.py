@@ -74,12 +74,15 @@ class DifferentialMixin(ExpressionMixin):
             The cells, as in :meth:`get_normalized_expression`.
         groupby
             Column of ``adata.obs`` with the groups.
-        group1, group2
-            Groups to compare: each of `group1` (a name or a list; None for all groups) with `group2`
-            (None for the cells of all other groups).
-        idx1, idx2
-            In place of groups: positions, a mask, or a query of ``adata.obs`` such as
-            ``"cell_type == 'B cells'"``. Without `idx2`, all other cells.
+        group1
+            Groups to compare, a name or a list; None for all groups.
+        group2
+            Group that each of them is compared with; None for the cells of all other groups.
+        idx1
+            In place of `group1`: positions, a mask, or a query of ``adata.obs``, such as
+            ``"cell_type == 'B cells'"``.
+        idx2
+            In place of `group2`, given as `idx1` is; None for all other cells.
         mode
             ``"change"`` or ``"vanilla"``.
         delta
@@ -91,9 +94,11 @@ class DifferentialMixin(ExpressionMixin):
             Add means and detection rates of the raw counts.
         batch_correction
             Decode the cells of both groups in the same batches, and not in their own.
-        batchid1, batchid2
-            Names of the batches that the two groups are decoded in, with ``batch_correction=True``;
-            None for all. Both must be the same, or share none.
+        batchid1
+            Names of the batches that the first group is decoded in, with ``batch_correction=True``;
+            None for all.
+        batchid2
+            Names of those of the second group: the same as `batchid1`, or none of them.
         fdr_target
             Expected false discovery rate of the genes that are called, with ``mode="change"``.
         silent

@@ -66,11 +66,13 @@ class GenerateMixin(RecipesMixin, StreamMixin):
         ----------
         n
             Number of cells. May be left out if another argument says it.
-        labels, batch
-            Names of the registered labels and batches: one name for all cells, a mapping from
-            names to numbers of cells (``{"B cells": 500, "NK cells": 50}``, in this order), or one
-            name per cell. Two mappings are combined at random. What is not given is drawn jointly
-            from the training cells that share what is given (for numbers: that are nearest).
+        labels
+            Names of registered labels: one name for all cells, a mapping from names to numbers of
+            cells (``{"B cells": 500, "NK cells": 50}``, in this order), or one name per cell. What
+            is not given is drawn jointly from the training cells that share what is given (for
+            numbers: that are nearest).
+        batch
+            Names of registered batches, as `labels`. Two mappings are combined at random.
         covariates
             The same for registered covariates, by column: ``{"condition": "stim", "age": 30.0}``.
         conditions

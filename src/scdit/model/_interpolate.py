@@ -63,11 +63,13 @@ class InterpolateMixin(SamplingMixin):
 
         Parameters
         ----------
-        a, b
-            The two ends. Conditions by column, ``{"cell_type": "HSC"}``, of which cells are
-            generated; or real cells: an AnnData, or positions or a mask of training cells. A category
-            that both ends name is kept on the whole path. If they name different categories, the decoder
-            mixes both by the weight. A number that both name changes linearly.
+        a
+            The first end. Conditions by column, ``{"cell_type": "HSC"}``, of which cells are
+            generated; or real cells: an AnnData, or positions or a mask of training cells.
+        b
+            The second end, given as `a` is. A category that both ends name is kept on the whole
+            path. If they name different categories, the decoder mixes both by the weight. A number
+            that both name changes linearly.
         n
             Number of paths.
         steps

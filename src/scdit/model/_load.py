@@ -54,9 +54,10 @@ class LoadMixin:
             Data like the training data, whose genes may come in any order (a reordered copy is
             then kept); None to take the data that was saved with the model; False for none, which
             is enough to generate.
-        accelerator, device
-            Where the model is put: ``"auto"`` for a GPU if there is one, ``"cpu"``, ``"gpu"``; and
-            the number of the GPU.
+        accelerator
+            Where the model is put: ``"auto"`` for a GPU if there is one, ``"cpu"`` or ``"gpu"``.
+        device
+            The number of the GPU; ``"auto"`` for the first.
         prefix
             What the names of the files begin with, as given to :meth:`save`.
         backup_url

@@ -123,6 +123,10 @@ class SamplingMixin(AssaysMixin):
         check_choice("spacing", spacing, SPACINGS)
         guidance = self._guidance(guidance_scale)
         if n_steps is None:
+            if sampler not in _DEFAULT_STEPS:  # of the user's own
+                raise ValueError(
+                    f"n_steps must be given with sampler {sampler!r}, which has no default"
+                )
             guided = guidance != 1.0
             n_steps = (_GUIDED_STEPS if guided else {}).get(sampler, _DEFAULT_STEPS[sampler])
         n_steps = check_int("n_steps", n_steps, high=_MAX_STEPS)

@@ -82,9 +82,11 @@ class SCDiT(
         Latent codec: dimensions of the latent space; None for as many as the data have
         principal components that are more than noise, 1 to 48. Some more can keep many rare types
         better apart, at some cost to the cells as a whole (see the documentation, "The codec").
-    n_hidden, dropout_rate
-        Latent codec: width of the hidden layers (None for 256 to 1,024, the wider the more cells
-        and the fewer genes there are), and dropout in them (0).
+    n_hidden
+        Latent codec: width of the hidden layers; None for 256 to 1,024, the wider the more cells and
+        the fewer genes there are.
+    dropout_rate
+        Latent codec: dropout in the hidden layers (0).
     dispersion
         Latent codec: of the negative binomial, ``"gene-cell"`` (default; per gene and cell) or
         ``"gene"``.
@@ -112,11 +114,18 @@ class SCDiT(
     patch_size
         Expression codec: genes per token (200, or all if there are fewer). Smaller patches see finer
         structure and cost more, in inverse proportion.
-    width, depth, n_heads, mlp_ratio
-        Sizes of the transformer (128, 3, 4, 2).
-    schedule, prediction
-        Noise schedule (``"cosine"`` by default, ``"linear"``, ``"ddpm"``) and what the denoiser
-        predicts (``"v"`` by default, ``"eps"``, ``"x0"``).
+    width
+        Dimension of a token of the transformer (128), a multiple of `n_heads`.
+    depth
+        Number of transformer blocks (3).
+    n_heads
+        Heads of the attention in each block (4).
+    mlp_ratio
+        Width of the hidden layer of each block, in units of `width` (2).
+    schedule
+        Noise schedule: ``"cosine"`` (default), ``"linear"`` or ``"ddpm"``.
+    prediction
+        What the denoiser predicts: ``"v"`` (default), ``"eps"`` or ``"x0"``.
     condition_dropout
         Probability with which conditions are hidden in training, for guidance.
     ema_decay

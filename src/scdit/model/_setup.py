@@ -47,8 +47,10 @@ class SetupMixin:
         %(param_adata)s
         layer
             Layer of raw counts; None for ``adata.X``.
-        labels_key, batch_key
-            Columns of ``adata.obs`` with cell types and batches.
+        labels_key
+            Column of ``adata.obs`` with cell types.
+        batch_key
+            Column of ``adata.obs`` with batches.
         categorical_covariate_keys
             Further categorical columns, such as treatments.
         continuous_covariate_keys
@@ -57,10 +59,12 @@ class SetupMixin:
         unlabeled_category
             Name for having no label, such as ``"Unknown"``: cells of this label, or with a missing
             one, are trained on as cells whose label is not known. None if every cell has a label.
-        protein_expression_obsm_key, protein_names_uns_key
-            Counts of surface proteins of the same cells in ``adata.obsm``, an array or a DataFrame, and
-            their names in ``adata.uns``; None for the columns of the DataFrame, or numbers. Generated
-            cells have proteins in ``obsm``, under the same name.
+        protein_expression_obsm_key
+            Counts of surface proteins of the same cells in ``adata.obsm``, an array or a DataFrame.
+            Generated cells have proteins in ``obsm``, under the same name.
+        protein_names_uns_key
+            Names of the proteins in ``adata.uns``; None for the columns of the DataFrame, or
+            numbers.
 
         Raises
         ------
@@ -120,8 +124,12 @@ class SetupMixin:
         ----------
         mdata
             The cells. If a cell is not in a modality, its counts there are treated as unknown.
-        rna_layer, protein_layer, atac_layer
-            Layers of raw counts: of genes, of surface proteins, and of fragments in peaks; None for ``X``.
+        rna_layer
+            Layer of raw counts of genes; None for ``X``.
+        protein_layer
+            Layer of raw counts of surface proteins; None for ``X``.
+        atac_layer
+            Layer of raw counts of fragments in peaks; None for ``X``.
         labels_key, batch_key, categorical_covariate_keys, continuous_covariate_keys, unlabeled_category
             As in :meth:`setup_anndata`. Columns are looked for in ``mdata.obs``, then in the modalities.
         modalities

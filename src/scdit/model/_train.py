@@ -94,14 +94,17 @@ class TrainMixin(AssaysMixin):
             Passes over the training cells: one number for each phase, or
             ``{"codec": 20, "denoiser": 100}`` (the expression codec has no phase of its own). None
             adapts them to the number of cells.
-        accelerator, devices
-            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one. ``devices=2`` starts
-            two processes (Lightning's DDP), which run the script as a whole. They divide each batch.
-        train_size, validation_size
-            Fractions of the cells for training and for early stopping (default the rest). None trains on
-            all cells, or on 0.9 of them if `validation_size` or `early_stopping` is given, and with the
-            expression codec.
-            ``validation_size=0.1`` is all that is needed for validation curves in ``history``.
+        accelerator
+            Passed to Lightning's trainer; ``"auto"`` takes a GPU if there is one.
+        devices
+            Passed to it too. ``devices=2`` starts two processes (Lightning's DDP), which run the
+            script as a whole. They divide each batch.
+        train_size
+            Fraction of the cells for training. None takes all, or at most 0.9 if `validation_size`
+            or `early_stopping` is given, and with the expression codec.
+        validation_size
+            Fraction for early stopping and validation curves in ``history``; None for the rest.
+            ``validation_size=0.1`` is all that is needed for curves.
         shuffle_set_split
             Whether the split is random, with the seed of ``scvi.settings``.
         batch_size

@@ -69,10 +69,14 @@ class TranslateMixin(CellsMixin):
         adata
             Cells with raw counts of the model's genes and all registered conditions in ``obs``. None
             for the training cells.
-        labels, batch, covariates
-            The new conditions, of which at least one must be given: one name for all cells, or one
-            name per cell. What is not given stays as it is. If a new condition is the
-            cell's own, the result is another draw of the same cell.
+        labels
+            New labels: one name for all cells, or one name per cell; None where they stay. Give at
+            least one of `labels`, `batch` and `covariates`. If a new condition is the cell's own,
+            the result is another draw of the same cell.
+        batch
+            New batches, as `labels`.
+        covariates
+            New covariates by column, each as `labels`.
         n_samples
             Draws of each cell.
         indices

@@ -63,8 +63,16 @@ class DiT(nn.Module):
         Cut the state into patches of this size instead (:class:`scdit.nn.PatchTokens`).
     n_outputs
         With patches: numbers that are predicted for every dimension.
-    width, depth, n_heads, mlp_ratio, dropout
-        Sizes of the transformer.
+    width
+        Dimension of a token, a multiple of `n_heads`.
+    depth
+        Number of transformer blocks.
+    n_heads
+        Heads of the attention in each block.
+    mlp_ratio
+        Width of the hidden layer of each block, in units of `width`.
+    dropout
+        Dropout in this layer.
 
     Raises
     ------
@@ -121,6 +129,7 @@ class DiT(nn.Module):
         self.n_outputs = n_outputs
 
     def extra_repr(self) -> str:
+        """Sizes of the transformer."""
         return f"{self.tokens.n_tokens} tokens x {self.width}, depth {self.depth}"
 
     def forward(
@@ -139,8 +148,10 @@ class DiT(nn.Module):
             Noisy states (cells, n_state).
         t
             Times in [0, 1]: (cells,), or (groups,) where cells share them.
-        codes, keep
+        codes
             Conditions of as many, see :meth:`scdit.nn.ConditionEmbedding.forward`.
+        keep
+            Names of the conditions that may be seen; None for all.
         which
             The group of each cell, (cells,), so that what all its cells have in common is computed once.
             None where each cell is its own, or all are of one.

@@ -9,8 +9,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-DROPPED = -1  # code of a condition that a cell does not have, or must not show
-CONTINUOUS = 0  # number of categories of a condition that is a number
+DROPPED = -1
+"""Code of a category that is not known of a cell, or hidden. A number that is not known is NaN."""
+
+CONTINUOUS = 0
+"""Stands in the place of the number of categories for a condition that is a number."""
 
 
 class TimeEmbedding(nn.Module):

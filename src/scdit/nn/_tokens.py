@@ -17,8 +17,10 @@ class DenseTokens(nn.Module):
     ----------
     n_state
         Dimension of the state.
-    n_tokens, width
-        Number of tokens and their dimension.
+    n_tokens
+        Number of tokens.
+    width
+        Dimension of a token.
 
     Examples
     --------

@@ -56,8 +56,10 @@ def effects(
         are used.
     condition_key
         Column of `obs` with conditions.
-    control, condition
-        Values of that column.
+    control
+        Value of that column without the effect.
+    condition
+        Value of that column with the effect.
     labels_key
         Column of `obs` with cell types.
     labels

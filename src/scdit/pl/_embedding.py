@@ -54,8 +54,10 @@ def embedding(
 
     Parameters
     ----------
-    real, generated
-        Cells with raw counts and the same genes, in any order.
+    real
+        Real cells with raw counts.
+    generated
+        Generated cells with raw counts of the same genes, in any order.
     color
         Column of `obs`. Adds a panel of real and one of generated cells. Numbers have a colour
         scale, except integers of at most 20 different values. Labels have the colours that scanpy

@@ -40,8 +40,10 @@ def gene_statistics(
 
     Parameters
     ----------
-    real, generated
-        Cells with raw counts and the same genes, in any order.
+    real
+        Real cells with raw counts.
+    generated
+        Generated cells with raw counts of the same genes, in any order.
     layer
         Layer with the counts; `X` where it is None, and for generated cells without that layer.
     axes
@@ -123,8 +125,10 @@ def correlation(
 
     Parameters
     ----------
-    real, generated
-        Cells with raw counts and the same genes, in any order.
+    real
+        Real cells with raw counts.
+    generated
+        Generated cells with raw counts of the same genes, in any order.
     n_genes
         How many genes to draw, 3 to 200; fewer where fewer are detected in 5% of the real cells.
     layer

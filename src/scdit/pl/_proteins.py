@@ -40,9 +40,11 @@ def proteins(
 
     Parameters
     ----------
-    real, generated
-        Cells with raw protein counts in a modality, or AnnData with protein counts in
+    real
+        Real cells with raw protein counts in a modality, or AnnData with protein counts in
         ``obsm[protein_expression_obsm_key]``, or in `X` without that key.
+    generated
+        Generated cells, with proteins in the same place.
     names
         Proteins to draw, at most 24. If None, those whose log counts vary most among the real
         cells.

@@ -54,10 +54,12 @@ def augment(
         Layer with the counts of genes; None for the one that the model was trained on. They are ``X``
         of the result and, where it is a layer, also there. Modalities of a MuData have the layers
         that they were registered with: leave it out.
-    rng, silent, **generate_kwargs
-        Passed to :meth:`scdit.SCDiT.generate`: all of its arguments but those that say which cells,
-        ``n``, ``labels``, ``conditions`` and ``like``, and those that make cells unlike the real ones,
-        ``effects``, ``null``, ``reference`` and ``new_donors``.
+    rng, silent
+        As in :meth:`scdit.SCDiT.generate`.
+    **generate_kwargs
+        Other arguments of it, but those that say which cells, ``n``, ``labels``, ``conditions`` and
+        ``like``, and those that make cells unlike the real ones, ``effects``, ``null``,
+        ``reference`` and ``new_donors``.
 
     Returns
     -------

@@ -37,8 +37,10 @@ def c2st(
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d) and (m, d), with n, m >= 5.
+    real
+        Shape (n, d), with n >= 5.
+    generated
+        Shape (m, d), with m >= 5.
     classifier
         A random forest of 200 trees, or a logistic regression (C = 0.01) on standardised
         features.

@@ -28,8 +28,10 @@ def mmd(
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d) and (m, d), with n, m >= 2.
+    real
+        Shape (n, d), with n >= 2.
+    generated
+        Shape (m, d), with m >= 2.
     bandwidths
         The values of b, positive, in squared units of the data. By default 1/4, 1/2, 1, 2 and 4
         times the median squared distance between real cells.
@@ -86,8 +88,10 @@ def mmd_biased(real: np.ndarray, generated: np.ndarray, bandwidths: Sequence[flo
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d) and (m, d).
+    real
+        Shape (n, d).
+    generated
+        Shape (m, d).
     bandwidths
         b in :math:`k(x, y) = \exp(-\lVert x - y \rVert^2 / b)`.
     """
@@ -109,8 +113,10 @@ def frechet(real: np.ndarray, generated: np.ndarray) -> float:
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d) and (m, d), with n, m >= 2.
+    real
+        Shape (n, d), with n >= 2.
+    generated
+        Shape (m, d), with m >= 2.
 
     Returns
     -------
@@ -155,8 +161,10 @@ def wasserstein(real: np.ndarray, generated: np.ndarray, *, p: float = 2) -> flo
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d), both.
+    real
+        Shape (n, d).
+    generated
+        Shape (n, d): as many points.
     p
         Order of the distance, 1 to 100.
 
@@ -199,8 +207,10 @@ def sliced_wasserstein(
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d) and (m, d).
+    real
+        Shape (n, d).
+    generated
+        Shape (m, d).
     n_projections
         Number of directions, uniform on the sphere, 1 to 10,000.
     seed

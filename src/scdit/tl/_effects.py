@@ -60,8 +60,10 @@ def evaluate_effects(
     condition_key
         Column of `obs` with conditions, in all objects. Of a MuData, columns are taken from
         ``mdata.obs``, or else from the modality that has them.
-    control, condition
-        Values of that column. Cells of other conditions are ignored.
+    control
+        Value of that column without the effect.
+    condition
+        Value of that column with the effect. Cells of other conditions are ignored.
     labels_key
         Column of `obs` with cell types.
     reference

@@ -46,8 +46,10 @@ def neighborhood(real: np.ndarray, generated: np.ndarray, *, k: int = 5) -> Neig
 
     Parameters
     ----------
-    real, generated
-        Shapes (n, d) and (m, d), with n, m > k.
+    real
+        Shape (n, d), with n > k.
+    generated
+        Shape (m, d), with m > k.
     k
         Neighbours that set the radius of a ball.
 
@@ -109,8 +111,12 @@ def memorization(
 
     Parameters
     ----------
-    held_out, generated, training
-        Shapes (n, d), (m, d) and (l, d).
+    held_out
+        Shape (n, d).
+    generated
+        Shape (m, d).
+    training
+        Shape (l, d).
 
     Returns
     -------

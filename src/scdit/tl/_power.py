@@ -71,9 +71,11 @@ def power(
     effects
         Log2 fold changes by gene of the second group. None for those of :func:`random_effects` on a
         tenth of the genes, drawn anew for each replicate.
-    labels, covariates
-        Which cells are made, as in :meth:`scdit.SCDiT.generate`. Name one cell type, and one
-        condition if a donor has one only: else donors differ in these too.
+    labels
+        Cell type that is made, as in :meth:`scdit.SCDiT.generate`. Name one.
+    covariates
+        Covariates of the cells, as in :meth:`scdit.SCDiT.generate`. Name one condition if a donor
+        has one only: else donors differ in it too.
     repeats
         Replicates of each design, at least 2.
     alpha

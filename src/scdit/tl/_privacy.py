@@ -66,9 +66,10 @@ def privacy(
         Generated cells with raw counts, or a model: it then generates as many cells as `train` has,
         at most 20,000. With few generated cells, an attack finds little. A MuData needs the
         modalities of `train`.
-    train, holdout
-        All cells that the generator was trained on, and cells like these that it was not: at least
-        20 each, with raw counts. Both are AnnData or both MuData.
+    train
+        All cells that the generator was trained on: at least 20, with raw counts. AnnData or MuData.
+    holdout
+        Cells like these that it was not trained on: at least 20, with raw counts, of the same class.
     donor_key
         Column of `obs` with donors, none of whom may be both in `train` and in `holdout`: the attack
         is then also made on donors, with the mean distance of their cells. Of a MuData, the column
@@ -82,9 +83,10 @@ def privacy(
         training cells.
     rng
         Seed or generator of the cells that are taken.
-    assays, protein_expression_obsm_key
-        As in :func:`scdit.tl.evaluate`. Without the latter, proteins of AnnData objects are not
-        compared.
+    assays
+        As in :func:`scdit.tl.evaluate`.
+    protein_expression_obsm_key
+        As in :func:`scdit.tl.evaluate`. Without it, proteins of AnnData objects are not compared.
 
     Returns
     -------

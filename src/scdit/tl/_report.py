@@ -52,13 +52,17 @@ def report(
 
     Parameters
     ----------
-    real, generated
-        Held-out real cells and generated ones, with raw counts.
+    real
+        Held-out real cells, with raw counts.
+    generated
+        Generated cells, with raw counts.
     path
         Where to write the page.
-    labels_key, reference, layer
-        As in :func:`scdit.tl.evaluate`. With `reference`, the page has the audit of
-        :func:`scdit.tl.privacy` too; of MuData, that of all modalities together.
+    labels_key, layer
+        As in :func:`scdit.tl.evaluate`.
+    reference
+        As in :func:`scdit.tl.evaluate`. With it, the page has the audit of :func:`scdit.tl.privacy`
+        too; of MuData, that of all modalities together.
     donor_key
         As in :func:`scdit.tl.privacy`; needs `reference`.
     evaluation

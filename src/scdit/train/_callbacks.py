@@ -22,17 +22,21 @@ class PhaseProgress(Callback):
         self.shown: dict[str, str] = {}
 
     def on_train_start(self, trainer: Trainer, *_) -> None:
+        """Name the phase on the bar."""
         self.bar.set_description(f"Training the {self.phase}")
         self.bar.unpause()  # what came before says nothing of the time that steps take
 
     def on_train_batch_end(self, trainer: Trainer, *_) -> None:
+        """Move the bar by one step."""
         self.steps += 1
         self.bar.update()
 
     def on_validation_end(self, trainer: Trainer, *_) -> None:
+        """Show the loss of the validation cells."""
         self._show(trainer, "validation")
 
     def on_train_epoch_end(self, trainer: Trainer, *_) -> None:
+        """Show the loss of the training cells."""
         self._show(trainer, "train")
 
     def _show(self, trainer: Trainer, stage: str) -> None:
@@ -76,6 +80,7 @@ class Divergence(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, plan: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        """Raise RuntimeError if the loss of the step is not finite, or has exploded."""
         if self.watched or (self.first is not None and trainer.global_step % _EVERY):
             return
         loss = float(outputs["loss"])
@@ -84,6 +89,7 @@ class Divergence(Callback):
             self._stop(f"its loss is {loss:.3g} after {trainer.global_step} steps")
 
     def on_fit_end(self, trainer: Trainer, plan: LightningModule) -> None:
+        """Raise RuntimeError if weights are not finite, or the last loss is far above the first."""
         if not all(torch.isfinite(p).all() for p in plan.parameters()):
             self._stop("its weights are not finite")
         loss = trainer.callback_metrics.get(f"{self.phase}_loss_train")
@@ -132,11 +138,13 @@ class BestWeights(Callback):
         self.best_value, self.best = state_dict["best_value"], state_dict["best"]
 
     def on_validation_end(self, trainer: Trainer, *_) -> None:
+        """Keep a copy of the weights if the monitored value is the lowest so far."""
         value = float(trainer.callback_metrics.get(self.monitor, math.inf))
         if value < self.best_value:
             self.best_value = value
             self.best = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
 
     def on_fit_end(self, trainer: Trainer, plan: LightningModule) -> None:
+        """Put the best weights back."""
         if self.best is not None:
             self.network.load_state_dict(self.best)

@@ -100,12 +100,15 @@ class CodecPlan(_Plan):
         super().__init__(module, lr, weight_decay)
 
     def parameter_groups(self) -> list[dict[str, object]]:
+        """The codec's own groups: its decoder and single numbers learn faster than its encoder."""
         return self.module.codec.parameter_groups(self.lr)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Loss of a batch, in nats per cell."""
         return self._loss(batch)
 
     def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Log the loss of a batch of validation cells."""
         self._loss(batch)
 
     def _loss(self, batch: dict[str, Tensor]) -> Tensor:
@@ -136,9 +139,11 @@ class DenoiserPlan(_Plan):
         super().__init__(module, lr, weight_decay)
 
     def parameter_groups(self) -> list[dict[str, object]]:
+        """Matrices with weight decay, biases and gains without."""
         return decay_matrices_only(self.module.denoiser)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        """Loss of a batch at random times, one in each of as many equal intervals as it has cells."""
         mean = batch["mean"]
         n = len(mean)
         # one time in each of n equal intervals: less variance than n independent times
@@ -148,6 +153,7 @@ class DenoiserPlan(_Plan):
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
+        """Log the loss of the averaged weights, with times and noise that depend on the batch only."""
         mean = batch["mean"]
         n = len(mean)
         fixed = torch.Generator().manual_seed(batch_idx)

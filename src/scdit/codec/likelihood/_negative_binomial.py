@@ -132,8 +132,11 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
 
     Parameters
     ----------
-    log_mean, log_theta
-        Of the negative binomial; the mean of all counts is :math:`(1 - \pi) \mu`.
+    log_mean
+        Logarithm of the mean :math:`\mu` of the negative binomial; the mean of all counts is
+        :math:`(1 - \pi) \mu`.
+    log_theta
+        Logarithm of its inverse dispersion, broadcastable to (cells, genes).
     logit
         :math:`\log \pi / (1 - \pi)`, (cells, genes).
 
