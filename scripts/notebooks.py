@@ -24,6 +24,7 @@ from nbclient.exceptions import CellExecutionError
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SMALL = {
     "MAX_EPOCHS": 2,
+    "PAPER_EPOCHS": 2,
     "N_CELLS": 300,
     "N_NEW": 600,  # more than one batch, so that there can be shards
     "N_DRAWS": 2,

@@ -47,6 +47,27 @@ def make_cells(seed: int, n_cells: int = 160) -> ad.AnnData:
     return adata
 
 
+def make_paired(seed: int):
+    """RNA and 8 proteins of the cells of :func:`make_cells`, as a MuData."""
+    from scdit._mudata import make_mudata
+
+    rna = make_cells(seed)
+    rng = np.random.default_rng(seed)
+    kind = rna.obs["cell_type"].cat.codes.to_numpy()
+    rate = np.where(np.arange(8) % len(TYPES) == kind[:, None], 40, 4) * rng.gamma(
+        4, 0.25, (len(kind), 8)
+    )
+    prot = ad.AnnData(
+        sp.csr_matrix(rng.poisson(rate), dtype=np.float32),
+        obs=rna.obs[[]].copy(),
+        var=pd.DataFrame(index=[f"protein{i}" for i in range(8)]),
+    )
+    obs = rna.obs[["cell_type", "condition"]].copy()
+    mdata = make_mudata({"rna": rna, "prot": prot}, obs)
+    mdata.obs["has_prot"] = np.arange(len(obs)) % 5 > 0
+    return mdata
+
+
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """Train for one epoch, generate few cells, evaluate fast, and write into a temporary folder."""
@@ -65,6 +86,8 @@ def small(monkeypatch, tmp_path):
         return train(self, *args, **{**kwargs, "silent": True})
 
     def generate_few(self, n=None, **kwargs):
+        if "shard" in kwargs:
+            kwargs["batch_size"] = 16  # a shard has one batch or more
         return generate(self, n if n is None else min(n, N_CELLS), **{**kwargs, "silent": True})
 
     def small_forest(_, **kwargs):

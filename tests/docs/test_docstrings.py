@@ -10,7 +10,7 @@ import pytest
 
 import scdit
 
-from .test_pages import given  # noqa: F401
+from .test_pages import files, given, needs_annbatch  # noqa: F401
 
 # they name cells that the fixtures do not have, and are tested with the tasks that they show
 OTHER_CELLS = {
@@ -19,12 +19,14 @@ OTHER_CELLS = {
     "pl.power",
     "tl.power",
 }
+# they read files, and need annbatch
+FILES = {"SCDiT.setup_annbatch"}
 MODULES = ("tl", "pl", "datasets", "diffusion", "nn", "codec")
 TASKS = (
     "decode", "denoising_path", "differential_expression", "generate", "get_elbo",
     "get_latent_representation", "get_likelihood_parameters", "get_normalized_expression",
     "get_reconstruction_error", "interpolate", "load", "posterior_predictive_sample",
-    "predict_modality", "save", "setup_anndata", "setup_mudata", "train", "translate",
+    "predict_modality", "save", "setup_annbatch", "setup_anndata", "setup_mudata", "train", "translate",
 )  # fmt: skip
 
 
@@ -56,12 +58,19 @@ def examples(thing) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, thing in documented().items() if n not in OTHER_CELLS and examples(thing)]
+    "name",
+    [
+        pytest.param(name, marks=needs_annbatch) if name in FILES else name
+        for name, thing in documented().items()
+        if name not in OTHER_CELLS and examples(thing)
+    ],
 )
 def test_examples_of_docstrings_run(name, given):  # noqa: F811
     import numpy
     import torch
 
+    if name in FILES:
+        files(given)
     names = {**given, "numpy": numpy, "torch": torch}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # cells this few are warned of

@@ -3,13 +3,14 @@
 import copy
 import re
 import warnings
+from importlib.util import find_spec
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 from anndata import AnnData
 
-from .conftest import N_CELLS, ROOT, code_of, make_cells
+from .conftest import N_CELLS, ROOT, code_of, make_cells, make_paired
 
 # pages whose examples have a test of their own
 OWN_TEST = {
@@ -27,15 +28,23 @@ PAGES = [
     "docs/expression.md",
     "docs/faq.md",
     "docs/migration.md",
+    "docs/modalities.md",
     "docs/sampling.md",
+    "docs/scale.md",
     "docs/sharing.md",
     "docs/training.md",
     "docs/unseen.md",
 ]
-# pages that are being written: add them to PAGES when they are done
-LATER = {"docs/modalities.md", "docs/scale.md"}
-# examples that need huggingface-hub and an account, or several processes (tests/train/test_processes.py)
-ELSEWHERE = ("HubModel", "devices=2")
+# examples that need huggingface-hub and an account, several processes (tests/train/test_processes.py), or
+# annbatch (a test of its own below)
+ELSEWHERE = ("HubModel", "devices=2", "setup_annbatch")
+needs_annbatch = pytest.mark.skipif(
+    find_spec("annbatch") is None, reason="annbatch is not installed (needs Python 3.12)"
+)
+needs_lazy = pytest.mark.skipif(
+    find_spec("dask") is None or find_spec("xarray") is None,
+    reason="read_lazy needs dask and xarray",
+)
 
 
 def run(page: str, examples: list[str], names: dict) -> dict:
@@ -70,8 +79,36 @@ def given(small, trained):
     }
 
 
-@pytest.mark.parametrize("page", PAGES)
+def paired(given: dict) -> dict:
+    """Cells with RNA and proteins, in a MuData, and in an AnnData with proteins in `obsm`."""
+    adata = make_cells(0)
+    adata.obsm["protein_expression"] = make_paired(0)["prot"].X.toarray()
+    train = make_paired(0)
+    return {"mdata": make_paired(0), "train": train, "test": make_paired(1), "adata": adata}
+
+
+def files(given: dict) -> dict:
+    """Files of cells, and the shards that three other processes write."""
+    for name in ("train.h5ad", "one.h5ad", "two.h5ad"):
+        make_cells(0).write_h5ad(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of anndata: zarr will have another format
+        make_cells(0).write_zarr("train.zarr")
+    for rank in (1, 2, 3):
+        given["model"].generate(1000, path="cells.zarr", rng=0, shard=(rank, 4))
+    return {"rank": 0}
+
+
+# what else these pages take as given
+MORE = {"docs/modalities.md": paired, "docs/scale.md": files}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=needs_lazy) if p == "docs/scale.md" else p for p in PAGES],
+)
 def test_examples_run(page, given):
+    given |= MORE.get(page, lambda _: {})(given)
     examples = [c for c in code_of(page) if not any(word in c for word in ELSEWHERE)]
     assert examples
     with warnings.catch_warnings():
@@ -79,6 +116,7 @@ def test_examples_run(page, given):
         names = run(page, examples, given)
     new = names["new"]
     counts = (new if isinstance(new, AnnData) else new["rna"]).X
+    counts = counts.compute() if hasattr(counts, "compute") else counts
     assert counts.nnz > 0
     assert np.array_equal(counts.data, np.rint(counts.data))
 
@@ -86,7 +124,17 @@ def test_examples_run(page, given):
 def test_no_page_is_forgotten():
     pages = ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
     shown = {page for page in pages if code_of(page)}
-    assert shown <= {*PAGES, *OWN_TEST, *LATER}
+    assert shown <= {*PAGES, *OWN_TEST}
+
+
+@needs_annbatch
+@pytest.mark.filterwarnings("ignore")  # of anndata, as above
+def test_a_collection_of_annbatch(given):
+    files(given)
+    (code,) = (code for code in code_of("docs/scale.md") if "setup_annbatch" in code)
+    names = run("docs/scale.md", [code], given)
+    assert names["dm"].adata.n_obs == 320
+    assert names["model"].is_trained
 
 
 def test_a_diffusion_model_of_the_parts():

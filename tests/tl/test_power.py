@@ -275,7 +275,12 @@ def test_figure(by_donors):
     assert [ax.get_title() for ax in axes] == ["power", "FDR"]
     assert axes[0].get_xticks().tolist() == ([2, 4] if by_donors else [10, 20])
     assert len(axes[0].containers) == (2 if by_donors else 1)
-    assert (axes[0].get_legend() is not None) == by_donors
+    assert (axes[-1].get_legend() is not None) == by_donors
+    if by_donors:
+        axes[0].figure.draw_without_rendering()
+        legend = axes[-1].get_legend().get_window_extent()
+        assert not any(legend.overlaps(ax.get_window_extent()) for ax in axes)
+        assert axes[0].figure.bbox.x1 >= legend.x1
     assert any(line.get_ydata()[0] == 0.05 for line in axes[1].lines)
     plt.close("all")
     with pytest.raises(ValueError, match="lacks 'metric'"):

@@ -74,5 +74,5 @@ def power(table: pd.DataFrame, *, axes: Sequence[Axes] | None = None) -> np.ndar
         ax.set_xticks(sorted(own[x].unique()))
         despine(ax)
     if by_donors:
-        panels[0].legend(frameon=False)
+        panels[-1].legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return panels
