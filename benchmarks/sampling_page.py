@@ -22,7 +22,7 @@ COLUMNS = (
 # what a reader chooses between: the defaults, and what the paper compares
 CHOICES = {
     "latent": (("ab3", 6), ("ddim", 10), ("ddim", 50), ("ddpm", 1000)),
-    "expression": (("ab2", 20), ("ddim", 20), ("ddim", 50), ("ddpm", 250), ("ddpm", 1000)),
+    "expression": (("ab2", 8), ("ddim", 20), ("ddim", 50), ("ddpm", 250), ("ddpm", 1000)),
 }
 
 
