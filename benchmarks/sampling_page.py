@@ -8,8 +8,6 @@ matplotlib.use("Agg")
 from fragments import FIGURES, pipes, write_fragment
 from matplotlib import pyplot as plt
 
-TOLERANCE = 0.02  # of an AUC: what repeated draws of the same model differ by
-SLACK = 1.1  # of the paper's metrics
 # metric, title, digits
 COLUMNS = (
     ("c2st_rf_pca", "RF on PCs", 3),
@@ -32,7 +30,6 @@ def write_tables(rows: list[dict]) -> None:
         ours = [row for row in rows if row["codec"] == codec]
         chosen = [r for r in ours if (r["sampler"], r["n_steps"]) in CHOICES[codec]]
         write_fragment(f"sampling_{codec}", choices(chosen))
-        write_fragment(f"sampling_{codec}_fewest", reached(ours))
         write_fragment(f"sampling_{codec}_all", table(ours))
     draw(rows, FIGURES / "sampling.png")
 
@@ -59,33 +56,6 @@ def choices(rows: list[dict]) -> str:
     return pipes([head, floor, *lines])
 
 
-def reached(rows: list[dict]) -> str:
-    """A table of the calls with which each sampler is as good as the most steps of ddpm, by two standards."""
-    most = max((r for r in rows if r["sampler"] == "ddpm"), key=lambda r: r["n_steps"])
-    metrics = [metric for metric, *_ in COLUMNS]
-    classifiers, paper = metrics[:2], [m for m in metrics if m.startswith("paper")]
-    tops = {m: value_of(most, m) + TOLERANCE for m in classifiers}
-    # beyond real cells there is nothing to win
-    paper_tops = {m: SLACK * max(most["metrics"][m]) for m in paper}
-    by_classifiers, by_paper = _fewest_calls(rows, tops), _fewest_calls(rows, paper_tops)
-    head = ["sampler", "calls, by classifiers", "calls, by the paper's metrics"]
-    return pipes([head, *([f"`{s}`", n, by_paper[s]] for s, n in by_classifiers.items())])
-
-
-def _fewest_calls(rows: list[dict], tops: dict[str, float]) -> dict[str, str]:
-    """Fewest calls of each sampler whose metrics are all at most so large."""
-    found = {}
-    for sampler in sorted({row["sampler"] for row in rows}):
-        calls = [
-            row["calls"]
-            for row in rows
-            if row["sampler"] == sampler
-            and all(value_of(row, metric) <= top for metric, top in tops.items())
-        ]
-        found[sampler] = str(min(calls)) if calls else "never"
-    return found
-
-
 def table(rows: list[dict]) -> str:
     """All samplers and steps, the floor first."""
     head = ["sampler", "steps", "calls", *(title for _, title, _ in COLUMNS), "CPU ms per cell"]
@@ -107,20 +77,23 @@ def draw(rows: list[dict], path: Path) -> None:
         1, len(codecs), figsize=(4 * len(codecs) + 1, 3.5), sharey=True, squeeze=False,
         layout="constrained",
     )  # fmt: skip
+    samplers = sorted({row["sampler"] for row in rows})
+    colors = dict(zip(samplers, plt.get_cmap("tab10").colors, strict=False))  # one in all panels
     for axes, codec in zip(panels[0], codecs, strict=True):
         ours = sorted((r for r in rows if r["codec"] == codec), key=lambda r: r["calls"])
-        for sampler in sorted({row["sampler"] for row in ours}):
+        for sampler in samplers:
             line = [r for r in ours if r["sampler"] == sampler]
             axes.plot(
                 [r["calls"] for r in line],
                 [value_of(r, "c2st_rf_pca") for r in line],
-                marker="o", markersize=3, label=sampler,
+                marker="o", markersize=3, label=sampler, color=colors[sampler],
             )  # fmt: skip
         floor = ours[0]["metrics"]["c2st_rf_pca"][1]
         axes.axhline(floor, color="black", linestyle=":", label="real cells")
         axes.set(xscale="log", xlabel="network calls per cell", title=f"{codec} codec")
         axes.spines[["top", "right"]].set_visible(False)
     panels[0, 0].set_ylabel("AUC of a random forest on PCs")
-    panels[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside right upper")
     figure.savefig(path, dpi=120)
     plt.close(figure)

